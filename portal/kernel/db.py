@@ -1,0 +1,105 @@
+"""The database session: one transaction per request and per job, committed by the kernel alone."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import Annotated, Any
+
+from flask_appbuilder import Model
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from sqlalchemy import BigInteger, Connection, Engine, Numeric
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+Money = Annotated[Decimal, mapped_column(Numeric(18, 2))]
+"""Yuan to the cent."""
+UnitPrice = Annotated[Decimal, mapped_column(Numeric(18, 4))]
+Hours = Annotated[Decimal, mapped_column(Numeric(5, 2))]
+Label = Annotated[dict[str, str], mapped_column(JSONB)]
+"""A text of the data in both languages: `{"zh": …, "en": …}`."""
+bigint = Annotated[int, mapped_column(BigInteger)]
+
+Begin = Callable[["Session", Connection], None]
+on_begin: list[Begin] = []
+"""Called at the start of every transaction; security sets the viewer here."""
+
+
+class Base(DeclarativeBase):
+    """Shares Flask-AppBuilder's registry, else its tables and ours have two metadatas."""
+
+    registry = Model.registry
+
+
+class Session(FlaskSession):
+    """`commit` only flushes: Flask-AppBuilder commits by itself in many places; `finish` is the one real commit."""
+
+    def commit(self) -> None:
+        if self.info.get("committing"):
+            super().commit()
+        else:
+            self.flush()
+
+    def finish(self) -> None:
+        """Commits the transaction and then runs what waited for it (`after_commit`)."""
+        self.info["committing"] = True
+        try:
+            super().commit()
+        finally:
+            self.info["committing"] = False
+        for call in self.info.pop("after_commit", []):
+            call()
+
+    def rollback(self) -> None:
+        self.info.pop("after_commit", None)
+        super().rollback()
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
+        key = self.info.get("bind")
+        return db.engines[key] if key else super().get_bind(*args, **kwargs)
+
+
+db = SQLAlchemy(model_class=Base, session_options={"class_": Session, "expire_on_commit": False})
+
+_current: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
+def session() -> Session:
+    """The session of the work at hand: the person's own, or the one of the enclosing `unrestricted` / `as_person` block."""
+    return _current.get() or db.session()  # type: ignore[return-value]
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Runs *call* once the current transaction is committed; never when it is rolled back. It must not raise."""
+    session().info.setdefault("after_commit", []).append(call)
+
+
+@contextmanager
+def unrestricted(reason: str) -> Iterator[Session]:
+    """A separate session that sees every row (role `worker`), committed at the end of the block.
+
+    *reason* is recorded in the history. Every use is listed by a test (VIS-06); never read for a person through it.
+    """
+    with _separate({"bind": "worker", "principal": "worker", "reason": reason}) as s:
+        yield s
+        s.finish()
+
+
+@contextmanager
+def as_person(user_id: int) -> Iterator[Session]:
+    """A separate session that sees what *user_id* sees; used to render for a receiver. Nothing in it is kept."""
+    with _separate({"bind": "worker", "principal": "person", "person": user_id}) as s:
+        yield s
+
+
+@contextmanager
+def _separate(info: dict[str, Any]) -> Iterator[Session]:
+    s = Session(db, info=info, expire_on_commit=False)
+    token = _current.set(s)
+    try:
+        yield s
+    finally:
+        _current.reset(token)
+        s.rollback()
+        s.close()

@@ -1,0 +1,125 @@
+"""Records and documents: the base of every business table."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, ClassVar
+
+from flask_appbuilder.security.sqla.models import User
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, FetchedValue, ForeignKey, Identity, Index, Integer, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+
+from portal.kernel.db import Base, Label, db
+from portal.kernel.module import module_of
+
+__all__ = ["Record", "Document", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
+
+SYSTEM_COLUMNS = frozenset({"id", "state", "number", "archived_at", "created_at", "created_by"})
+"""Nobody writes these but the database and named actions: the application role has no grant on them."""
+
+ME = text("nullif(current_setting('app.me', true), '')::bigint")
+ENTITY = text("nullif(current_setting('app.entity', true), '')::bigint")
+
+
+def live_unique(name: str, *columns: Any) -> Index:
+    """A natural key among rows that are not archived."""
+    return Index(name, *columns, unique=True, postgresql_where=text("archived_at IS NULL"))
+
+
+class Record(db.Model):  # type: ignore[name-defined]
+    """A business row: seen by `see`, changed by `change`, versioned, archived instead of deleted, with its whole history kept.
+
+    A subclass declares `def see(c, v)` and `def change(c, v)`: SQL over its columns *c* for a viewer *v* (security.visibility).
+    """
+
+    __abstract__ = True
+    __label__: ClassVar[Any] = ""
+    __label_plural__: ClassVar[Any] = ""
+    __root__: ClassVar[str | None] = None
+    """Name of the foreign key to the record on whose page this row's history is shown too."""
+    STATES: ClassVar[tuple[str, ...]] = ()
+    wide: ClassVar[dict[str, Callable[[Any], Any] | None]] = {}
+    """Scopes whose holders see every row (None) or the rows that match."""
+
+    see: ClassVar[Callable[[Any], Any]]
+    change: ClassVar[Callable[[Any], Any]]
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True, sort_order=-20)
+    version: Mapped[int] = mapped_column(Integer, server_default="1", sort_order=90)
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), sort_order=91, info={"label": _l("Created")}
+    )
+    created_by: Mapped[int | None] = mapped_column(BigInteger, server_default=ME, sort_order=92, info={"label": _l("Created by")})
+    # FetchedValue: else the ORM sends NULL and the missing grant refuses the insert
+    archived_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True), server_default=FetchedValue(), sort_order=93, info={"label": _l("Archived")}
+    )
+    custom: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), sort_order=94)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        for name in ("see", "change"):
+            rule = cls.__dict__.get(name)
+            if callable(rule) and not isinstance(rule, classmethod):
+                setattr(cls, name, classmethod(rule))
+        super().__init_subclass__(**kwargs)
+        table = cls.__dict__.get("__table__")
+        if table is not None and cls.STATES and "state" in table.c:
+            known = ", ".join(f"'{s}'" for s in cls.STATES)
+            table.append_constraint(CheckConstraint(f"state in ({known})", name=f"{table.name}_state_known"))
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805
+        return {"version_id_col": cls.version, "eager_defaults": True} if "__tablename__" in cls.__dict__ else {}
+
+    @classmethod
+    def permission_name(cls) -> str:
+        """The name roles and pages know the model by: `dailyreport.DailyReport`."""
+        return f"{module_of(cls)}.{cls.__name__}"
+
+
+class Document(Record):
+    """A record with a life: a state changed by named actions only and a number given at the first submit (ALL-03, ALL-04)."""
+
+    __abstract__ = True
+    STATES: ClassVar[tuple[str, ...]] = ("draft", "submitted", "approved", "rejected", "cancelled")
+    NUMBER_SERIES: ClassVar[str] = ""
+
+    number: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number")})
+    state: Mapped[str] = mapped_column(Text, server_default="draft", sort_order=-9, info={"label": _l("State")})
+
+    @declared_attr
+    def entity_id(cls) -> Mapped[int]:  # noqa: N805
+        return mapped_column(
+            ForeignKey("kernel_entity.id"), server_default=ENTITY, index=True, sort_order=-8, info={"label": _l("Legal entity")}
+        )
+
+
+class LegalEntity(Record):
+    """A company of the group (ALL-16)."""
+
+    __tablename__ = "kernel_entity"
+    __label__ = _l("Legal entity")
+    __label_plural__ = _l("Legal entities")
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
+    name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
+    __table_args__ = (live_unique("kernel_entity_code_live", "code"),)
+
+    def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+        return v.person
+
+    def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+        return v.holds("system")
+
+
+def records() -> Iterator[type[Record]]:
+    """Every mapped record class, by table name."""
+    found = [m.class_ for m in Base.registry.mappers if issubclass(m.class_, Record)]
+    return iter(sorted(found, key=lambda c: c.__tablename__))
+
+
+def humanise(column: str) -> str:
+    """`project_id` → `Project`, `work_email` → `Work email`: the msgid of a column without a label of its own."""
+    words = re.sub(r"_id$", "", column).replace("_", " ")
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,104 @@
+"""Modules and what they register with the layers below them: contexts, scopes, assignees."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+_modules: dict[str, "Module"] = {}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A unit of the product. *depends* names the modules it may import and nothing else (a test compares)."""
+
+    name: str
+    depends: tuple[str, ...] = ()
+    label: Any = ""
+    group: str = ""
+    order: int = 100
+
+    def __post_init__(self) -> None:
+        _modules[self.name] = self
+
+
+def all_modules() -> list[Module]:
+    """Every registered module, those others depend on first."""
+    done: list[Module] = []
+
+    def visit(m: Module) -> None:
+        for d in m.depends:
+            if d in _modules:
+                visit(_modules[d])
+        if m not in done:
+            done.append(m)
+
+    for m in sorted(_modules.values(), key=lambda m: (m.order, m.name)):
+        visit(m)
+    return done
+
+
+def module_of(cls: type) -> str:
+    """`modules.hr.models` → `hr`, `portal.notify.warnings` → `notify`, `security.audit` → `security`."""
+    parts = cls.__module__.split(".")
+    return parts[1] if parts[0] in ("modules", "portal") and len(parts) > 1 else parts[0]
+
+
+# ------------------------------------------------------------------ viewer contexts (axis ids of the person at hand)
+contexts: dict[str, Callable[[], str]] = {}
+
+
+def context(name: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    """Registers the ids behind `v.has(name, column)`.
+
+    The function returns SQL selecting one bigint column; `me` (bigint) and `today` (company date) are variables in it. It is
+    assembled into the definer function `app_context` at migration, which reads as the tables' owner.
+    """
+
+    def register(f: Callable[[], str]) -> Callable[[], str]:
+        contexts[name] = f
+        return f
+
+    return register
+
+
+# ------------------------------------------------------------------ scopes (what a role adds)
+@dataclass(frozen=True)
+class Scope:
+    """A functional scope roles carry. *wide*: holders see every row of the models that list it in `wide`."""
+
+    name: str
+    label: Any
+    wide: bool = False
+    help: Any = ""
+
+
+scopes: dict[str, Scope] = {}
+
+
+def scope(name: str, label: Any, wide: bool = False, help: Any = "") -> Scope:  # noqa: A002
+    """Declares a functional scope (VIS-04)."""
+    scopes[name] = Scope(name, label, wide, help)
+    return scopes[name]
+
+
+# ------------------------------------------------------------------ assignees (people found by a rule)
+@dataclass(frozen=True)
+class Assignee:
+    """A named way to find people, used by workflow and notices."""
+
+    name: str
+    label: Any
+    find: Callable[..., list[int]] = field(compare=False)
+
+
+assignees: dict[str, Assignee] = {}
+
+
+def assignee(name: str, label: Any = "") -> Callable[[Callable[..., list[int]]], Callable[..., list[int]]]:
+    """Registers a function giving user ids under *name*, e.g. `department_head`."""
+
+    def register(f: Callable[..., list[int]]) -> Callable[..., list[int]]:
+        assignees[name] = Assignee(name, label or name, f)
+        return f
+
+    return register
