@@ -1,0 +1,1 @@
+"""Business modules; portal.app names the installed ones."""

@@ -1,0 +1,176 @@
+"""The formulas of the daily report as pure functions: what a day may contain, when a report is late, how full and how timely a team reports."""
+from collections.abc import Callable, Collection, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+STANDARD_HOURS = Decimal("8")
+DAY_HOURS = Decimal("24")
+ZERO = Decimal("0")
+
+
+class Fault(StrEnum):
+    """Why a day or a line is refused; the words for people are in actions."""
+
+    FUTURE = "future"
+    BEFORE_JOINING = "before_joining"
+    AFTER_LEAVING = "after_leaving"
+    NOT_EMPLOYED = "not_employed"
+    MONTH_CLOSED = "month_closed"
+    HOURS_RANGE = "hours_range"
+    HOURS_PRECISION = "hours_precision"
+    DAY_TOTAL = "day_total"
+    OVERTIME_MARK = "overtime_mark"
+    NO_LINES = "no_lines"
+
+
+def month_of(day: date) -> date:
+    """First day of the month of *day*."""
+    return day.replace(day=1)
+
+
+def week_of(day: date) -> tuple[date, date]:
+    """Half-open week [Monday, next Monday) around *day*."""
+    monday = day - timedelta(days=day.weekday())
+    return monday, monday + timedelta(days=7)
+
+
+def month_span(day: date) -> tuple[date, date]:
+    """Half-open month [first day, first day of the next month) around *day*."""
+    first = month_of(day)
+    return first, (first + timedelta(days=32)).replace(day=1)
+
+
+def day_fault(day: date, today: date, joined_on: date | None, left_on: date | None, closed: Collection[date] = ()) -> Fault | None:
+    """Why no report may be written for *day*, or None.
+
+    *joined_on* is the first day of work, *left_on* the first day after the employment; *closed* holds first days of closed months.
+    """
+    if day > today:
+        return Fault.FUTURE
+    if joined_on is None:
+        return Fault.NOT_EMPLOYED
+    if day < joined_on:
+        return Fault.BEFORE_JOINING
+    if left_on is not None and day >= left_on:
+        return Fault.AFTER_LEAVING
+    if month_of(day) in closed:
+        return Fault.MONTH_CLOSED
+    return None
+
+
+def hours_fault(hours: Decimal) -> Fault | None:
+    """Why *hours* cannot stand on one line, or None: more than 0, at most 24, in steps of a hundredth."""
+    if not hours.is_finite() or not ZERO < hours <= DAY_HOURS:
+        return Fault.HOURS_RANGE
+    if hours != hours.quantize(Decimal("0.01")):
+        return Fault.HOURS_PRECISION
+    return None
+
+
+def total_fault(hours: Iterable[Decimal]) -> Fault | None:
+    """Why the lines of a day together are refused, or None. Reversal lines are negative and take back what they reverse."""
+    lines = list(hours)
+    if not lines:
+        return Fault.NO_LINES
+    total = sum(lines, ZERO)
+    return Fault.DAY_TOTAL if total > DAY_HOURS or total < ZERO else None
+
+
+def needs_overtime_mark(total: Decimal, workday: bool) -> bool:
+    """Whether the author has to mark the day as overtime: more than eight hours, or any hour on a rest day."""
+    return total > STANDARD_HOURS or (not workday and total > ZERO)
+
+
+def overtime_hours(total: Decimal, workday: bool) -> Decimal:
+    """Hours beyond the standard day: above eight on a working day, all of them on a rest day.  docs/formulas/overtime-hours.md"""
+    return max(total - STANDARD_HOURS, ZERO) if workday else max(total, ZERO)
+
+
+def report_deadline(day: date, next_workday: Callable[[date], date], at: time, zone: ZoneInfo) -> datetime:
+    """The moment until which the report of *day* is on time: *at* o'clock of the first working day after it.
+
+    docs/formulas/report-deadline.md
+    """
+    return datetime.combine(next_workday(day), at, zone)
+
+
+def is_late(submitted_at: datetime, deadline: datetime) -> bool:
+    """A report exactly at the deadline is on time."""
+    return submitted_at > deadline
+
+
+def leave_days(periods: Iterable[tuple[date, date, bool, bool]], workdays: Collection[date]) -> set[date]:
+    """Working days on which nobody has to report because the whole day is leave.
+
+    Each period is (first day, last day inclusive, starts at noon, ends at noon); a half day of leave still needs a report.
+    """
+    free: set[date] = set()
+    for first, last, from_noon, to_noon in periods:
+        for day in workdays:
+            half = (day == first and from_noon) or (day == last and to_noon)
+            if first <= day <= last and not half:
+                free.add(day)
+    return free
+
+
+def expected_days(workdays: Iterable[date], joined_on: date | None, left_on: date | None, on_leave: Collection[date] = ()) -> list[date]:
+    """Working days of the employment [joined_on, left_on) without leave: the days a report is due for."""
+    if joined_on is None:
+        return []
+    return [d for d in workdays if d >= joined_on and (left_on is None or d < left_on) and d not in on_leave]
+
+
+def ratio(part: Decimal | int, whole: Decimal | int) -> Fraction | None:
+    """Exact *part* / *whole*; None when there is nothing to divide by."""
+    return Fraction(part) / Fraction(whole) if whole else None
+
+
+def fill_rate(submitted: int, expected: int) -> Fraction | None:
+    """Reports submitted for the days they were due, by the days due; None when none was due.  docs/formulas/fill-rate.md"""
+    return ratio(min(submitted, expected), expected)
+
+
+def timeliness(on_time: int, expected: int) -> Fraction | None:
+    """Reports submitted by the deadline, by the days whose deadline has passed or that are submitted.  docs/formulas/timeliness.md"""
+    return ratio(min(on_time, expected), expected)
+
+
+def saturation(hours: Decimal, due_days: int) -> Fraction | None:
+    """Reported hours by standard hours of the days due; above 1 means overtime.  docs/formulas/saturation.md"""
+    return ratio(hours, due_days * STANDARD_HOURS)
+
+
+def utilisation(project_hours: Decimal, due_days: int) -> Fraction | None:
+    """Hours on projects by standard hours of the days due.  docs/formulas/utilisation.md"""
+    return ratio(project_hours, due_days * STANDARD_HOURS)
+
+
+def over_allocated(hours: Decimal, due_days: int) -> bool:
+    """Whether a person reported more than the standard hours of a period.  docs/formulas/over-allocation.md"""
+    return hours > due_days * STANDARD_HOURS
+
+
+def longest_gap(missing: Iterable[date], workdays: list[date]) -> int:
+    """Number of consecutive working days missing at the end of *workdays* (the running gap)."""
+    absent, gap = set(missing), 0
+    for day in reversed(workdays):
+        if day not in absent:
+            break
+        gap += 1
+    return gap
+
+
+def person_days(hours: Decimal) -> Fraction:
+    """Workload of *hours* in person-days of eight hours, exact.  docs/formulas/workload.md"""
+    return Fraction(hours) / Fraction(STANDARD_HOURS)
+
+
+def four_places(value: Fraction | None) -> Decimal | None:
+    """A ratio as shown and sent: four places, half up."""
+    if value is None:
+        return None
+    scaled = (abs(value) * 10000 + Fraction(1, 2)).__floor__()
+    return Decimal(scaled if value >= 0 else -scaled).scaleb(-4)

@@ -1,0 +1,140 @@
+"""Tables of projects: business domains, roles on a project, the project itself and its team."""
+
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, ForeignKey, Numeric, Text, or_, text
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal.kernel.db import Label
+from portal.kernel.document import Document, Record, User, live_unique
+from portal.kernel.i18n import _l, tr
+
+
+class Domain(Record):
+    """A line of business; its manager answers for every project in it."""
+
+    __tablename__ = "project_domain"
+    __label__ = _l("Business domain")
+    __label_plural__ = _l("Business domains")
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
+    name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
+    manager_id: Mapped[int | None] = mapped_column(
+        ForeignKey(User.id), index=True, info={"label": _l("Domain manager"), "lookup": "employees"}
+    )
+
+    __table_args__ = (live_unique("project_domain_code_live", "code"),)
+
+    def see(c, v):
+        return v.person
+
+    def change(c, v):
+        return v.holds("projects_admin")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProjectRole(Record):
+    """What somebody can be on a project, and what that opens."""
+
+    __tablename__ = "project_role"
+    __label__ = _l("Project role")
+    __label_plural__ = _l("Project roles")
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
+    name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
+    grants_view: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("May see the project")})
+    after_completion: Mapped[bool] = mapped_column(
+        server_default=text("false"), info={"label": _l("May report work after completion")}
+    )
+
+    __table_args__ = (live_unique("project_role_code_live", "code"),)
+
+    def see(c, v):
+        return v.person
+
+    def change(c, v):
+        return v.holds("projects_admin")
+
+    def __str__(self) -> str:
+        return tr(self.name)
+
+
+class Project(Document):
+    """One project: who answers for it, for whom it is done, when, and its state. The number is given when it starts."""
+
+    __tablename__ = "project_project"
+    __label__ = _l("Project")
+    __label_plural__ = _l("Projects")
+    wide = {"projects": None, "projects_admin": None}
+    STATES = ("draft", "active", "paused", "completed", "closed", "cancelled")
+    name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
+    domain_id: Mapped[int] = mapped_column(ForeignKey(Domain.id), index=True, info={"label": _l("Business domain")})
+    customer_name: Mapped[str | None] = mapped_column(Text, info={"label": _l("Customer")})
+    pm_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Project manager"), "lookup": "employees"})
+    starts_on: Mapped[date] = mapped_column(info={"label": _l("Planned start")})
+    ends_on: Mapped[date] = mapped_column(info={"label": _l("Planned end")})
+    planned_hours: Mapped[Decimal] = mapped_column(Numeric(10, 2), server_default="0", info={"label": _l("Planned hours")})
+    summary: Mapped[str | None] = mapped_column(Text, info={"label": _l("Summary"), "multiline": True})
+    started_on: Mapped[date | None] = mapped_column(info={"label": _l("Started on"), "readonly": True})
+    finished_on: Mapped[date | None] = mapped_column(info={"label": _l("Finished on"), "readonly": True})
+    state_reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason of the state"), "readonly": True})
+
+    domain: Mapped[Domain] = relationship()
+
+    __table_args__ = (
+        CheckConstraint("ends_on >= starts_on", name="ends_after_start"),
+        CheckConstraint("planned_hours >= 0", name="hours_not_negative"),
+        CheckConstraint("length(btrim(name)) > 0", name="name_given"),
+    )
+
+    def see(c, v):
+        # The first two arms look at the row itself: a new project is in nobody's set before the next transaction.
+        return or_(c.pm_id == v.me, v.has("managed_domains", c.domain_id), v.has("projects", c.id))
+
+    def change(c, v):
+        return or_(c.pm_id == v.me, v.has("managed_domains", c.domain_id), v.holds("projects_admin"))
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}" if self.number else self.name
+
+
+class ProjectMember(Record):
+    """A person on a project's team in a role during ``[from_day, to_day)``; leaving the team sets the end, nothing is removed."""
+
+    __tablename__ = "project_member"
+    __label__ = _l("Project member")
+    __label_plural__ = _l("Project members")
+    wide = {"projects": None, "projects_admin": None}
+    project_id: Mapped[int] = mapped_column(ForeignKey(Project.id), index=True, info={"label": _l("Project")})
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees"})
+    role_id: Mapped[int] = mapped_column(ForeignKey(ProjectRole.id), index=True, info={"label": _l("Role on the project")})
+    from_day: Mapped[date] = mapped_column(info={"label": _l("From")})
+    to_day: Mapped[date | None] = mapped_column(info={"label": _l("Until (not included)")})
+    planned_hours: Mapped[Decimal] = mapped_column(Numeric(10, 2), server_default="0", info={"label": _l("Planned hours")})
+
+    project: Mapped[Project] = relationship()
+    role: Mapped[ProjectRole] = relationship()
+
+    __table_args__ = (
+        CheckConstraint("to_day IS NULL OR to_day > from_day", name="period_ordered"),
+        CheckConstraint("planned_hours >= 0", name="hours_not_negative"),
+        ExcludeConstraint(
+            (text("int8range(project_id, project_id, '[]')"), "&&"),
+            (text("int8range(user_id, user_id, '[]')"), "&&"),
+            (text("daterange(from_day, to_day)"), "&&"),
+            using="gist",
+            where=text("archived_at IS NULL"),
+            name="project_member_apart",
+        ),
+    )
+
+    def see(c, v):
+        return v.has("projects", c.project_id)
+
+    def change(c, v):
+        return v.has("managed_projects", c.project_id)
+
+    def __str__(self) -> str:
+        return f"{self.from_day:%Y-%m-%d}"
