@@ -10,8 +10,8 @@ Who sees what (VIS-03), in one place:
 
 Rows are written by actions only (actions.py), which check the day, the hours and the project; the person's own database role writes none.
 """
+
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Date, DateTime, ForeignKey, Index, SmallInteger, Text, and_, false, or_, text
@@ -48,14 +48,12 @@ class DailyReport(Record):
     state: Mapped[str] = mapped_column(
         Text, server_default="draft", info={"label": _l("State"), "readonly": True, "choices": STATE_LABELS, "tone": TONES}
     )
-    hours: Mapped[Decimal] = mapped_column(Hours, server_default="0", info={"label": _l("Hours"), "readonly": True})
+    hours: Mapped[Hours] = mapped_column(server_default="0", info={"label": _l("Hours"), "readonly": True})
     overtime: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("Overtime")})
-    overtime_hours: Mapped[Decimal] = mapped_column(Hours, server_default="0", info={"label": _l("Overtime hours"), "readonly": True})
+    overtime_hours: Mapped[Hours] = mapped_column(server_default="0", info={"label": _l("Overtime hours"), "readonly": True})
     plan: Mapped[str | None] = mapped_column(Text, info={"label": _l("Plan for tomorrow"), "multiline": True})
     problems: Mapped[str | None] = mapped_column(Text, info={"label": _l("Problems and risks"), "multiline": True})
-    submitted_at: Mapped[datetime | None] = mapped_column(
-        DateTime(timezone=True), info={"label": _l("Submitted at"), "readonly": True}
-    )
+    submitted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Submitted at"), "readonly": True})
     late: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("Late"), "readonly": True})
 
     lines: Mapped[list["ReportLine"]] = relationship(back_populates="report", order_by="ReportLine.id", viewonly=True)
@@ -107,7 +105,7 @@ class ReportLine(Record):
     # A reader who may not see the project still reads its code and name here; a subscriber keeps it right on rename.
     project_label: Mapped[str | None] = mapped_column(Text, info={"label": _l("Project"), "readonly": True})
     category: Mapped[str | None] = mapped_column(Text, info={"label": _l("Category"), "choices": CATEGORIES})
-    hours: Mapped[Decimal] = mapped_column(Hours, info={"label": _l("Hours")})
+    hours: Mapped[Hours] = mapped_column(info={"label": _l("Hours")})
     position: Mapped[int] = mapped_column(SmallInteger, server_default="0", info={"label": _l("Position"), "readonly": True})
     state: Mapped[str] = mapped_column(
         Text, server_default="open", info={"label": _l("State"), "readonly": True, "choices": STATE_LABELS, "tone": TONES}
@@ -129,7 +127,7 @@ class ReportLine(Record):
     )
 
     report: Mapped[DailyReport] = relationship(back_populates="lines", viewonly=True)
-    text: Mapped["LineText | None"] = relationship(back_populates="line", viewonly=True, uselist=False)
+    note: Mapped["LineText | None"] = relationship(back_populates="line", viewonly=True, uselist=False)
 
     __table_args__ = (
         Index("dailyreport_line_project_day_id", "project_id", text("day desc"), text("id desc")),
@@ -172,13 +170,11 @@ class LineText(Record):
 
     line_id: Mapped[int] = mapped_column(ForeignKey("dailyreport_line.id"), unique=True, info={"label": _l("Report line")})
     author_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Author"), "readonly": True})
-    project_id: Mapped[int | None] = mapped_column(
-        ForeignKey(Project.id), index=True, info={"label": _l("Project"), "readonly": True}
-    )
+    project_id: Mapped[int | None] = mapped_column(ForeignKey(Project.id), index=True, info={"label": _l("Project"), "readonly": True})
     done: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("What was done"), "multiline": True})
     return_reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason for the return"), "readonly": True})
 
-    line: Mapped[ReportLine] = relationship(back_populates="text", viewonly=True)
+    line: Mapped[ReportLine] = relationship(back_populates="note", viewonly=True)
 
     wide = {"projects": lambda c: c.project_id.is_not(None), "staff": lambda c: c.project_id.is_(None)}
 

@@ -1,4 +1,5 @@
-"""The formulas of the daily report as pure functions: what a day may contain, when a report is late, how full and how timely a team reports."""
+"""The formulas of the daily report: what a day may contain, when a report is late, how full and how timely a team reports."""
+
 from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -43,10 +44,11 @@ def month_span(day: date) -> tuple[date, date]:
     return first, (first + timedelta(days=32)).replace(day=1)
 
 
-def day_fault(day: date, today: date, joined_on: date | None, left_on: date | None, closed: Collection[date] = ()) -> Fault | None:
+def day_fault(day: date, today: date, joined_on: date | None, last_day: date | None, closed: Collection[date] = ()) -> Fault | None:
     """Why no report may be written for *day*, or None.
 
-    *joined_on* is the first day of work, *left_on* the first day after the employment; *closed* holds first days of closed months.
+    *joined_on* is the first day of work, *last_day* the last one (None while the employment lasts); *closed* holds the first days of
+    closed months.
     """
     if day > today:
         return Fault.FUTURE
@@ -54,7 +56,7 @@ def day_fault(day: date, today: date, joined_on: date | None, left_on: date | No
         return Fault.NOT_EMPLOYED
     if day < joined_on:
         return Fault.BEFORE_JOINING
-    if left_on is not None and day >= left_on:
+    if last_day is not None and day > last_day:
         return Fault.AFTER_LEAVING
     if month_of(day) in closed:
         return Fault.MONTH_CLOSED
@@ -116,11 +118,11 @@ def leave_days(periods: Iterable[tuple[date, date, bool, bool]], workdays: Colle
     return free
 
 
-def expected_days(workdays: Iterable[date], joined_on: date | None, left_on: date | None, on_leave: Collection[date] = ()) -> list[date]:
-    """Working days of the employment [joined_on, left_on) without leave: the days a report is due for."""
+def expected_days(workdays: Iterable[date], joined_on: date | None, last_day: date | None, on_leave: Collection[date] = ()) -> list[date]:
+    """Working days of the employment from *joined_on* to *last_day*, both included, without leave: the days a report is due for."""
     if joined_on is None:
         return []
-    return [d for d in workdays if d >= joined_on and (left_on is None or d < left_on) and d not in on_leave]
+    return [d for d in workdays if d >= joined_on and (last_day is None or d <= last_day) and d not in on_leave]
 
 
 def ratio(part: Decimal | int, whole: Decimal | int) -> Fraction | None:
