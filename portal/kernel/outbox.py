@@ -1,0 +1,235 @@
+"""The outbox: work to be done after a transaction, written inside it, so that neither is lost nor done without the other.
+
+`enqueue` inserts a row; any number of workers take rows (`drain`) and run the handler and the done-mark in one transaction,
+which makes every effect inside the portal happen exactly once.  What reaches the world outside happens at least once; there the
+row's key is the word for de-duplication.  A handler that fails is retried with growing pauses and at last becomes a dead letter
+that administrators see and send again.  docs/adr/outbox.md
+"""
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, Table, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from portal.kernel import broker, calendar
+from portal.kernel.db import Base, after_commit, session, unrestricted
+
+log = structlog.get_logger(__name__)
+Handler = Callable[..., None]
+
+outbox = Table(
+    "kernel_outbox",
+    Base.metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("handler", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("available_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("leased_until", DateTime(timezone=True)),
+    Column("lease_token", Text),
+    Column("done_at", DateTime(timezone=True)),
+    Column("dead_at", DateTime(timezone=True)),
+    Column("last_error", Text),
+    Index("kernel_outbox_open", "available_at", "id", postgresql_where=text("done_at is null and dead_at is null")),
+    Index("kernel_outbox_dead", "dead_at", postgresql_where=text("dead_at is not null")),
+    Index("kernel_outbox_done", "done_at", postgresql_where=text("done_at is not null")),
+    # people's transactions may only add: no reading, hence neither RETURNING nor a conflict target below
+    info={"grants": {"app": "insert", "app_act": "insert", "app_anon": "insert", "worker": "select, insert, update, delete"}},
+)
+
+LEASE = timedelta(seconds=20)
+"""Time a worker has to begin with what it took; while a handler runs its row stays locked, however long that takes."""
+BATCH = 10
+MAX_ATTEMPTS = 10
+KEEP_DONE = timedelta(days=30)
+
+handlers: dict[str, Handler] = {}
+
+
+def handler(name: str) -> Callable[[Handler], Handler]:
+    """Register the function that does the work called *name*.
+
+    It gets the payload as keyword arguments and runs inside `unrestricted`.  It must be idempotent towards the outside world.
+    """
+
+    def register(function: Handler) -> Handler:
+        known = handlers.get(name)
+        if known is not None and known.__qualname__ != function.__qualname__:
+            raise ValueError(f"two handlers are called {name}")
+        handlers[name] = function
+        return function
+
+    return register
+
+
+_INSERT = text(
+    """insert into kernel_outbox (key, handler, payload, available_at)
+       values (:key, :handler, cast(:payload as jsonb), coalesce(:at, now())) on conflict do nothing"""
+)
+
+
+def enqueue(handler_name: str, payload: dict[str, Any], key: str, at: datetime | None = None) -> None:
+    """Have *handler_name* called with *payload* once this transaction is committed, not before *at* (aware).
+
+    A second row with the same *key* is ignored, for ever: the key says what must happen once.
+    """
+    values = {"key": key, "handler": handler_name, "payload": orjson.dumps(payload).decode(), "at": at}
+    session().execute(_INSERT, values)
+    waiting = session().info
+    if not waiting.get("doorbell"):
+        waiting["doorbell"] = True
+        after_commit(_Ring(waiting))
+
+
+@dataclass(frozen=True)
+class _Ring:
+    """Rings once per transaction, after it is committed."""
+
+    waiting: dict[str, Any]
+
+    def __call__(self) -> None:
+        self.waiting.pop("doorbell", None)
+        broker.ring()
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A row a worker has taken."""
+
+    id: int
+    key: str
+    handler: str
+    payload: dict[str, Any]
+    attempts: int
+
+
+# the subquery locks, skipping what others hold: those rows are being handled at this very moment
+_TAKE = text(
+    """update kernel_outbox o set leased_until = clock_timestamp() + :lease, lease_token = :token, attempts = attempts + 1
+       from (select id from kernel_outbox where done_at is null and dead_at is null and available_at <= clock_timestamp()
+               and (leased_until is null or leased_until < clock_timestamp())
+             order by available_at, id limit :batch for update skip locked) due
+       where o.id = due.id returning o.id, o.key, o.handler, o.payload, o.attempts"""
+)
+_HOLD = text("select 1 from kernel_outbox where id = :id and lease_token = :token and done_at is null for update skip locked")
+_DONE = text("update kernel_outbox set done_at = clock_timestamp(), leased_until = null, last_error = null where id = :id")
+_FAILED = text(
+    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error,
+         available_at = clock_timestamp() + :pause, dead_at = case when attempts >= :most then clock_timestamp() end
+       where id = :id and lease_token = :token returning dead_at"""
+)
+
+
+def drain(limit: int = 1000, stopping: Callable[[], bool] = lambda: False) -> int:
+    """Handle what is due until nothing is left, *limit* rows are done or *stopping* says so.  Returns the rows taken.
+
+    Needs an application context.  Errors of handlers are recorded, errors of the database are raised.
+    """
+    taken = 0
+    while taken < limit and not stopping():
+        token = uuid.uuid4().hex
+        letters = take(token)
+        if not letters:
+            break
+        for letter in letters:
+            deliver(letter, token)
+        taken += len(letters)
+    return taken
+
+
+def take(token: str) -> list[Letter]:
+    """Lease the next rows that are due under *token*."""
+    with unrestricted("outbox: take what is due") as s:
+        rows = s.execute(_TAKE, {"lease": LEASE, "token": token, "batch": BATCH}).all()
+    return sorted((Letter(*row) for row in rows), key=lambda letter: letter.id)
+
+
+def deliver(letter: Letter, token: str) -> bool:
+    """Run the handler of *letter* and mark it done in the same transaction.  False when it failed or another worker has it."""
+    bound = log.bind(handler=letter.handler, key=letter.key, attempt=letter.attempts)
+    try:
+        with unrestricted(f"outbox: {letter.handler}") as s:
+            if s.execute(_HOLD, {"id": letter.id, "token": token}).scalar() is None:
+                return False
+            function = handlers.get(letter.handler)
+            if function is None:
+                raise LookupError(f"no handler {letter.handler}")
+            function(**letter.payload)
+            s.flush()
+            s.execute(_DONE, {"id": letter.id})
+    except Exception as error:
+        dead = _failed(letter, token, error)
+        bound.warning("outbox.dead" if dead else "outbox.failed", error=f"{type(error).__name__}: {error}")
+        return False
+    bound.debug("outbox.done")
+    return True
+
+
+def pause_after(attempts: int) -> timedelta:
+    """Time until the next attempt: 2, 4, 8 … seconds, at most an hour, a little spread so that a crowd does not return at once."""
+    seconds = min(2.0**attempts, 3600.0)
+    return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+
+
+def _failed(letter: Letter, token: str, error: Exception) -> bool:
+    """Record that *letter* failed; True when it is dead now."""
+    problem = f"{type(error).__name__}: {error}"[:2000]
+    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts), "most": MAX_ATTEMPTS}
+    with unrestricted("outbox: record a failure") as s:
+        return s.execute(_FAILED, values).scalar() is not None
+
+
+def resend(ids: list[int]) -> int:
+    """Let dead letters *ids* be tried again, now.  Returns how many there were."""
+    with unrestricted("outbox: send dead letters again") as s:
+        done = s.execute(
+            text(
+                """update kernel_outbox set dead_at = null, attempts = 0, available_at = clock_timestamp()
+                   where id = any(:ids) and dead_at is not null returning id"""
+            ),
+            {"ids": ids},
+        ).all()
+        after_commit(broker.ring)
+    return len(done)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How the outbox stands: for health, metrics and the administration page."""
+
+    waiting: int
+    failing: int
+    dead: int
+    oldest_seconds: float
+
+
+def backlog() -> Backlog:
+    """Counts over the open rows; call it inside `unrestricted`."""
+    row = (
+        session()
+        .execute(
+            text(
+                """select count(*) filter (where dead_at is null and available_at <= now()),
+                      count(*) filter (where dead_at is null and last_error is not null), count(*) filter (where dead_at is not null),
+                      coalesce(extract(epoch from now() - min(available_at) filter (where dead_at is null and available_at <= now())), 0)
+               from kernel_outbox where done_at is null"""
+            )
+        )
+        .one()
+    )
+    return Backlog(row[0], row[1], row[2], float(row[3]))
+
+
+def purge() -> int:
+    """Forget rows done longer than `KEEP_DONE` ago.  Runs inside `unrestricted`."""
+    done = session().execute(text("delete from kernel_outbox where done_at < :before returning id"), {"before": calendar.now() - KEEP_DONE})
+    return len(done.all())
