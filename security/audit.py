@@ -1,0 +1,70 @@
+"""History: a trigger on every business table writes it, nobody may change it, whoever sees the row may read it (ALL-05)."""
+
+from datetime import datetime
+from typing import Any
+
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.kernel.db import Base, session
+from portal.kernel.document import Record
+
+
+class AuditEntry(Base):
+    """One change of one row: who, when, from where, why, and each changed column before and after."""
+
+    __tablename__ = "audit_entry"
+    # no foreign key to what it describes: history outlives everything
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    txid: Mapped[int] = mapped_column(BigInteger, server_default=func.txid_current())
+    actor: Mapped[int | None] = mapped_column(BigInteger)
+    deputy_for: Mapped[int | None] = mapped_column(BigInteger)
+    db_role: Mapped[str | None] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    ip: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    tbl: Mapped[str] = mapped_column(Text)
+    row_id: Mapped[int] = mapped_column(BigInteger)
+    root_tbl: Mapped[str | None] = mapped_column(Text)
+    root_id: Mapped[int | None] = mapped_column(BigInteger)
+    op: Mapped[str] = mapped_column(Text)
+    old: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    new: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    __table_args__ = (Index("ix_audit_entry_row", "tbl", "row_id", "id"), Index("ix_audit_entry_root", "root_tbl", "root_id", "id"))
+
+
+def timeline(record: Record, limit: int = 50, before: int | None = None) -> list[Any]:
+    """The record's history and that of its children, newest first: rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new).
+
+    *before*: the id to go on from. Only entries about rows the reader sees come back (row-level security).
+    """
+    tbl = record.__tablename__
+    mine = or_(
+        (AuditEntry.tbl == tbl) & (AuditEntry.row_id == record.id),
+        (AuditEntry.root_tbl == tbl) & (AuditEntry.root_id == record.id),
+    )
+    query = (
+        select(
+            AuditEntry.id,
+            AuditEntry.at,
+            AuditEntry.actor,
+            func.coalesce(User.last_name + User.first_name, "").label("actor_name"),
+            AuditEntry.ip,
+            AuditEntry.reason,
+            AuditEntry.tbl,
+            AuditEntry.row_id,
+            AuditEntry.op,
+            AuditEntry.old,
+            AuditEntry.new,
+        )
+        .outerjoin(User, User.id == AuditEntry.actor)
+        .where(mine)
+        .order_by(AuditEntry.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    return list(session().execute(query))
