@@ -6,14 +6,18 @@ time; `Employee`, `Employment` and `Department` hold the copy of today, which a 
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.kernel.db import Label, Money
-from portal.kernel.document import Document, LegalEntity, Record, User, live_unique
+from portal.kernel.document import ME, Document, LegalEntity, Record, User, live_unique
 from portal.kernel.i18n import _l, tr
+
+BY_ACTION: dict[str, Any] = {"readonly": True, "protected": True}
+"""Columns that only named actions write: no form shows them for writing and the application role has no grant."""
 
 
 def never_overlapping(name: str, *keys: str, where: str = "archived_at IS NULL") -> ExcludeConstraint:
@@ -42,10 +46,10 @@ class Department(Record):
 
     __table_args__ = (live_unique("hr_department_code_live", "code"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
@@ -58,6 +62,7 @@ class DepartmentPeriod(Record):
     __tablename__ = "hr_department_period"
     __label__ = _l("Department period")
     __label_plural__ = _l("Department periods")
+    __root__ = "department_id"
     department_id: Mapped[int] = mapped_column(ForeignKey(Department.id), index=True, info={"label": _l("Department")})
     parent_id: Mapped[int | None] = mapped_column(ForeignKey(Department.id), index=True, info={"label": _l("Part of")})
     name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
@@ -70,11 +75,11 @@ class DepartmentPeriod(Record):
 
     __table_args__ = (ordered_period("period_ordered"), never_overlapping("hr_department_period_apart", "department_id"))
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
-        return v.holds("staff_admin")
+    def change(c: Any, v: Any) -> Any:
+        return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
         return self.name
@@ -86,6 +91,7 @@ class DepartmentHead(Record):
     __tablename__ = "hr_department_head"
     __label__ = _l("Department head")
     __label_plural__ = _l("Department heads")
+    __root__ = "department_id"
     KINDS = {"head": _l("Head"), "deputy": _l("Deputy head"), "acting": _l("Acting head")}
     department_id: Mapped[int] = mapped_column(ForeignKey(Department.id), index=True, info={"label": _l("Department")})
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees"})
@@ -103,11 +109,11 @@ class DepartmentHead(Record):
         never_overlapping("hr_department_head_single", "department_id", where="kind = 'head' AND archived_at IS NULL"),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
-        return v.holds("staff_admin")
+    def change(c: Any, v: Any) -> Any:
+        return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
         return str(self.KINDS[self.kind])
@@ -124,10 +130,10 @@ class Post(Record):
 
     __table_args__ = (live_unique("hr_post_code_live", "code"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
@@ -146,10 +152,10 @@ class Grade(Record):
 
     __table_args__ = (live_unique("hr_grade_code_live", "code"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
@@ -162,6 +168,7 @@ class GradeRate(Record):
     __tablename__ = "hr_grade_rate"
     __label__ = _l("Grade rate")
     __label_plural__ = _l("Grade rates")
+    __root__ = "grade_id"
     wide = {"rates": None}
     grade_id: Mapped[int] = mapped_column(ForeignKey(Grade.id), index=True, info={"label": _l("Grade")})
     from_day: Mapped[date] = mapped_column(info={"label": _l("From")})
@@ -179,11 +186,11 @@ class GradeRate(Record):
         never_overlapping("hr_grade_rate_apart", "grade_id"),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.holds("rates")
 
-    def change(c, v):
-        return v.holds("rates")
+    def change(c: Any, v: Any) -> Any:
+        return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
         return f"{self.from_day:%Y-%m-%d}"
@@ -195,29 +202,27 @@ class Employee(Record):
     __tablename__ = "hr_employee"
     __label__ = _l("Employee")
     __label_plural__ = _l("Employees")
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey(User.id), UniqueConstraint(name="hr_employee_user"), info={"label": _l("Account"), "readonly": True}
-    )
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
     number: Mapped[str] = mapped_column(Text, info={"label": _l("Employee number")})
     name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
-    department_id: Mapped[int] = mapped_column(
-        ForeignKey(Department.id), index=True, info={"label": _l("Department"), "readonly": True}
+    department_id: Mapped[int] = mapped_column(ForeignKey(Department.id), index=True, info={"label": _l("Department"), **BY_ACTION})
+    post_id: Mapped[int | None] = mapped_column(
+        ForeignKey(Post.id), index=True, server_default=FetchedValue(), info={"label": _l("Post"), **BY_ACTION}
     )
-    post_id: Mapped[int | None] = mapped_column(ForeignKey(Post.id), index=True, info={"label": _l("Post"), "readonly": True})
     entity_id: Mapped[int] = mapped_column(ForeignKey(LegalEntity.id), index=True, info={"label": _l("Legal entity")})
     work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail")})
     work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone")})
-    active: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("Works here"), "readonly": True})
+    active: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("Works here"), **BY_ACTION})
 
     department: Mapped[Department] = relationship()
     post: Mapped[Post | None] = relationship()
 
     __table_args__ = (live_unique("hr_employee_number_live", "number"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
@@ -230,6 +235,7 @@ class Employment(Record):
     __tablename__ = "hr_employment"
     __label__ = _l("Employment")
     __label_plural__ = _l("Employments")
+    __root__ = "employee_id"
     wide = {"staff": None}
     STATES = ("probation", "regular", "left")
     TYPES = {
@@ -239,18 +245,18 @@ class Employment(Record):
         "dispatched": _l("Dispatched"),
         "retired": _l("Re-employed after retirement"),
     }
-    employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), "readonly": True})
-    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), "readonly": True})
-    grade_id: Mapped[int | None] = mapped_column(ForeignKey(Grade.id), index=True, info={"label": _l("Grade"), "readonly": True})
+    employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), **BY_ACTION})
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
+    grade_id: Mapped[int | None] = mapped_column(
+        ForeignKey(Grade.id), index=True, server_default=FetchedValue(), info={"label": _l("Grade"), **BY_ACTION}
+    )
     manager_id: Mapped[int | None] = mapped_column(
-        ForeignKey(User.id), index=True, info={"label": _l("Manager"), "lookup": "employees", "readonly": True}
+        ForeignKey(User.id), index=True, server_default=FetchedValue(), info={"label": _l("Manager"), "lookup": "employees", **BY_ACTION}
     )
-    employment_type: Mapped[str] = mapped_column(
-        Text, server_default="regular", info={"label": _l("Employment type"), "choices": TYPES}
-    )
-    joined_on: Mapped[date] = mapped_column(info={"label": _l("Joined on")})
+    employment_type: Mapped[str] = mapped_column(Text, server_default="regular", info={"label": _l("Employment type"), "choices": TYPES})
+    joined_on: Mapped[date] = mapped_column(info={"label": _l("Joined on"), **BY_ACTION})
     regular_on: Mapped[date | None] = mapped_column(info={"label": _l("Regular from")})
-    left_on: Mapped[date | None] = mapped_column(info={"label": _l("Last day at work"), "readonly": True})
+    left_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Last day at work"), **BY_ACTION})
     state: Mapped[str] = mapped_column(
         Text,
         server_default="probation",
@@ -270,10 +276,10 @@ class Employment(Record):
         CheckConstraint("left_on IS NULL OR left_on >= joined_on", name="leaves_after_joining"),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.user_id)
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
@@ -286,9 +292,10 @@ class Assignment(Record):
     __tablename__ = "hr_assignment"
     __label__ = _l("Assignment")
     __label_plural__ = _l("Assignments")
+    __root__ = "employee_id"
     wide = {"staff": None}
     employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), index=True, info={"label": _l("Employee")})
-    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Account"), "readonly": True})
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Account"), **BY_ACTION})
     department_id: Mapped[int] = mapped_column(ForeignKey(Department.id), index=True, info={"label": _l("Department")})
     post_id: Mapped[int | None] = mapped_column(ForeignKey(Post.id), index=True, info={"label": _l("Post")})
     grade_id: Mapped[int | None] = mapped_column(ForeignKey(Grade.id), index=True, info={"label": _l("Grade")})
@@ -304,11 +311,11 @@ class Assignment(Record):
 
     __table_args__ = (ordered_period("period_ordered"), never_overlapping("hr_assignment_apart", "employee_id"))
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.user_id)
 
-    def change(c, v):
-        return v.holds("staff_admin")
+    def change(c: Any, v: Any) -> Any:
+        return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
         return f"{self.from_day:%Y-%m-%d}"
@@ -320,18 +327,19 @@ class EmployeePrivate(Record):
     __tablename__ = "hr_employee_private"
     __label__ = _l("Private data")
     __label_plural__ = _l("Private data")
-    employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), "readonly": True})
-    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), "readonly": True})
+    __root__ = "employee_id"
+    employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), **BY_ACTION})
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
     identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number")})
     bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account")})
     home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "multiline": True})
 
     employee: Mapped[Employee] = relationship()
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return (c.user_id == v.me) | v.holds("staff_admin")
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
@@ -356,19 +364,21 @@ class Leave(Document):
     }
     HALVES = {"am": _l("Morning"), "pm": _l("Afternoon")}
     user_id: Mapped[int] = mapped_column(
-        ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees", "readonly": True}
+        ForeignKey(User.id), index=True, server_default=ME, info={"label": _l("Person"), "lookup": "employees", **BY_ACTION}
     )
     kind: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), "choices": KINDS})
     from_day: Mapped[date] = mapped_column(info={"label": _l("First day")})
     from_half: Mapped[str] = mapped_column(Text, server_default="am", info={"label": _l("Starts in the"), "choices": HALVES})
     to_day: Mapped[date] = mapped_column(info={"label": _l("Last day")})
     to_half: Mapped[str] = mapped_column(Text, server_default="pm", info={"label": _l("Ends with the"), "choices": HALVES})
-    days: Mapped[Decimal | None] = mapped_column(info={"label": _l("Working days"), "readonly": True})
+    days: Mapped[Decimal | None] = mapped_column(
+        Numeric(5, 1), server_default=FetchedValue(), info={"label": _l("Working days"), **BY_ACTION}
+    )
     reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason"), "multiline": True})
     decided_by: Mapped[int | None] = mapped_column(
-        ForeignKey(User.id), index=True, info={"label": _l("Decided by"), "lookup": "employees", "readonly": True}
+        ForeignKey(User.id), index=True, server_default=FetchedValue(), info={"label": _l("Decided by"), "lookup": "employees", **BY_ACTION}
     )
-    decision_note: Mapped[str | None] = mapped_column(Text, info={"label": _l("Answer"), "readonly": True})
+    decision_note: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), info={"label": _l("Answer"), **BY_ACTION})
 
     __table_args__ = (
         CheckConstraint("kind IN ('annual', 'sick', 'personal', 'trip', 'marriage', 'parental', 'other')", name="kind_known"),
@@ -390,10 +400,10 @@ class Leave(Document):
         ),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.user_id)
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return c.user_id == v.me
 
     def __str__(self) -> str:

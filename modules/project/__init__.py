@@ -32,4 +32,4 @@ def projects() -> str:
     return f"""{_MANAGED}
 union
 select m.project_id from project_member m join project_role r on r.id = m.role_id
- where m.user_id = me and r.grants_view and m.archived_at is null and m.from_day <= today and (m.to_day is null or m.to_day > today)"""
+ where m.user_id = me and r.grants_view and m.archived_at is null and m.from_day <= today and (m.to_day is null or m.to_day > today)"""  # noqa: S608 - constant text

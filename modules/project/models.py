@@ -2,14 +2,18 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Numeric, Text, or_, text
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, or_, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.kernel.db import Label
 from portal.kernel.document import Document, Record, User, live_unique
 from portal.kernel.i18n import _l, tr
+
+BY_ACTION: dict[str, Any] = {"readonly": True, "protected": True}
+"""Columns that only named actions write: no form shows them for writing and the application role has no grant."""
 
 
 class Domain(Record):
@@ -26,10 +30,10 @@ class Domain(Record):
 
     __table_args__ = (live_unique("project_domain_code_live", "code"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("projects_admin")
 
     def __str__(self) -> str:
@@ -45,16 +49,14 @@ class ProjectRole(Record):
     code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
     name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
     grants_view: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("May see the project")})
-    after_completion: Mapped[bool] = mapped_column(
-        server_default=text("false"), info={"label": _l("May report work after completion")}
-    )
+    after_completion: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("May report work after completion")})
 
     __table_args__ = (live_unique("project_role_code_live", "code"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("projects_admin")
 
     def __str__(self) -> str:
@@ -77,9 +79,11 @@ class Project(Document):
     ends_on: Mapped[date] = mapped_column(info={"label": _l("Planned end")})
     planned_hours: Mapped[Decimal] = mapped_column(Numeric(10, 2), server_default="0", info={"label": _l("Planned hours")})
     summary: Mapped[str | None] = mapped_column(Text, info={"label": _l("Summary"), "multiline": True})
-    started_on: Mapped[date | None] = mapped_column(info={"label": _l("Started on"), "readonly": True})
-    finished_on: Mapped[date | None] = mapped_column(info={"label": _l("Finished on"), "readonly": True})
-    state_reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason of the state"), "readonly": True})
+    started_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Started on"), **BY_ACTION})
+    finished_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Finished on"), **BY_ACTION})
+    state_reason: Mapped[str | None] = mapped_column(
+        Text, server_default=FetchedValue(), info={"label": _l("Reason of the state"), **BY_ACTION}
+    )
 
     domain: Mapped[Domain] = relationship()
 
@@ -89,15 +93,39 @@ class Project(Document):
         CheckConstraint("length(btrim(name)) > 0", name="name_given"),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         # The first two arms look at the row itself: a new project is in nobody's set before the next transaction.
         return or_(c.pm_id == v.me, v.has("managed_domains", c.domain_id), v.has("projects", c.id))
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return or_(c.pm_id == v.me, v.has("managed_domains", c.domain_id), v.holds("projects_admin"))
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}" if self.number else self.name
+
+
+class ProjectStateChange(Record):
+    """On which day a project went from one state to another: whether work is admitted is judged by the day it was done."""
+
+    __tablename__ = "project_state_change"
+    __label__ = _l("Change of state")
+    __label_plural__ = _l("Changes of state")
+    __root__ = "project_id"
+    wide = {"projects": None, "projects_admin": None}
+    project_id: Mapped[int] = mapped_column(ForeignKey(Project.id), index=True, info={"label": _l("Project")})
+    day: Mapped[date] = mapped_column(info={"label": _l("Day")})
+    from_state: Mapped[str] = mapped_column(Text, info={"label": _l("State before")})
+    to_state: Mapped[str] = mapped_column(Text, info={"label": _l("State after")})
+    reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason")})
+
+    def see(c: Any, v: Any) -> Any:
+        return v.has("projects", c.project_id)
+
+    def change(c: Any, v: Any) -> Any:
+        return false()  # written with the project's state
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}"
 
 
 class ProjectMember(Record):
@@ -106,6 +134,7 @@ class ProjectMember(Record):
     __tablename__ = "project_member"
     __label__ = _l("Project member")
     __label_plural__ = _l("Project members")
+    __root__ = "project_id"
     wide = {"projects": None, "projects_admin": None}
     project_id: Mapped[int] = mapped_column(ForeignKey(Project.id), index=True, info={"label": _l("Project")})
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees"})
@@ -130,10 +159,10 @@ class ProjectMember(Record):
         ),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("projects", c.project_id)
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.has("managed_projects", c.project_id)
 
     def __str__(self) -> str:
