@@ -70,11 +70,6 @@ class BuiltInRole:
 
 ADMINISTRATION = ("*:security.*", "*:kernel.*", "view,add,edit,archive:web.Announcement", "*:notify.WarningRule", "*:notify.OutboxEntry")
 
-scope("projects", _l("Sees all projects"), wide=True, help=_l("Every project, its team, hours and warnings."))
-scope("staff", _l("Sees all staff"), wide=True, help=_l("Employment data, leave and daily reports of everybody; not salary."))
-scope("staff_admin", _l("Keeps staff data"), help=_l("Adds and changes employees, departments, posts and grades."))
-scope("rates", _l("Sees grade rates"), help=_l("Pay and daily cost of the grades."))
-scope("projects_admin", _l("Sets up projects"), help=_l("Creates projects and domains and appoints project managers."))
 scope("system", _l("Administers the system"), help=_l("Accounts, roles and configuration; no business data."))
 
 # everybody's own work; which rows, the visibility rules say
