@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ForeignKey, Text, select, text
+from sqlalchemy import ForeignKey, Text, not_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -24,10 +24,10 @@ class WorkingDay(Record):
     working: Mapped[bool] = mapped_column(info={"label": _l("Working day")})
     name: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("Reason")})
 
-    def see(c, v):  # type: ignore[no-untyped-def]
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):  # type: ignore[no-untyped-def]
+    def change(c: Any, v: Any) -> Any:
         return v.holds("system")
 
     def __str__(self) -> str:
@@ -56,10 +56,10 @@ class NumberSeries(Record):
         Text, info={"label": _l("Pattern"), "help": _l("For example XM-{yyyy}-{seq:4}; also {yy}, {mm}, {dd}, {entity}.")}
     )
 
-    def see(c, v):  # type: ignore[no-untyped-def]
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):  # type: ignore[no-untyped-def]
+    def change(c: Any, v: Any) -> Any:
         return v.holds("system")
 
     def __str__(self) -> str:
@@ -78,10 +78,10 @@ class Parameter(Record):
     value: Mapped[Any] = mapped_column(JSONB, info={"label": _l("Value")})
     secret: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("Secret"), "readonly": True})
 
-    def see(c, v):  # type: ignore[no-untyped-def]
-        return (c.secret.is_(False)) | v.holds("system")
+    def see(c: Any, v: Any) -> Any:
+        return not_(c.secret) | v.holds("system")
 
-    def change(c, v):  # type: ignore[no-untyped-def]
+    def change(c: Any, v: Any) -> Any:
         return v.holds("system")
 
     def __str__(self) -> str:

@@ -111,7 +111,7 @@ def capital_amount(value: Decimal | int) -> str:
         gap = text and (empty or group[0] == "0")
         text += ("零" if gap else "") + _group(group) + _unit(groups, position)
         empty = False
-    jiao, fen = fraction
+    jiao, fen = fraction[0], fraction[1]
     if fraction == "00":
         text = (text or "零") + "元整"
     else:
