@@ -27,6 +27,17 @@ class LineConfirmed:
 
 
 @dataclass(frozen=True)
+class LineReopened:
+    """A confirmation was taken back within its minute: the hours are not final any more."""
+
+    line_id: int
+    author_id: int
+    project_id: int | None
+    day: date
+    hours: Decimal
+
+
+@dataclass(frozen=True)
 class LineReturned:
     """A line went back to its author, who corrects and submits it again."""
 
