@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from portal.kernel.db import Base
 from portal.kernel.document import SYSTEM_COLUMNS, Record, records
 from portal.kernel.module import contexts, scopes
-from security.visibility import Setting
+from security.visibility import Setting, editable
 
 BASE_ROLES = ("app", "app_anon", "app_act", "app_read", "worker")
 LOGIN_ROLES = ("app_login", "worker_login")
@@ -106,7 +106,7 @@ def see_sql(c: type[Record]) -> str:
 
 def change_sql(c: type[Record]) -> str:
     """The *change* policy of a model."""
-    return rule_sql(cast(Any, c).change(Setting()), cast(Table, c.__table__))
+    return rule_sql(editable(c, c, cast(Any, c).change(Setting())), cast(Table, c.__table__))
 
 
 def writable_columns(c: type[Record]) -> list[str]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Text,
+    and_,
     any_,
     bindparam,
     exists,
@@ -222,8 +223,15 @@ def visible(model: type[Record], c: Any, ctx: Context) -> ColumnElement[bool] | 
 
 
 def changeable(model: type[Record], c: Any, ctx: Context) -> ColumnElement[bool]:
-    """The change rule of *model* over *c* for *ctx*."""
-    return cast(ColumnElement[bool], cast(Any, model.change).__func__(c, Bound(ctx)))
+    """The change rule of *model* over *c* for *ctx*, its state included."""
+    return editable(model, c, cast(Any, model.change).__func__(c, Bound(ctx)))
+
+
+def editable(model: type[Record], c: Any, rule: Any) -> ColumnElement[bool]:
+    """*rule*, and the state is one in which fields may be edited (ALL-04)."""
+    if model.EDITABLE is None:
+        return cast(ColumnElement[bool], rule)
+    return and_(rule, c.state.in_(model.EDITABLE))
 
 
 def _reach(model: type[Record]) -> Iterable[type[Record]]:

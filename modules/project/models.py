@@ -71,6 +71,7 @@ class Project(Document):
     __label_plural__ = _l("Projects")
     wide = {"projects": None, "projects_admin": None}
     STATES = ("draft", "active", "paused", "completed", "closed", "cancelled")
+    EDITABLE = ("draft", "active", "paused")
     name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
     domain_id: Mapped[int] = mapped_column(ForeignKey(Domain.id), index=True, info={"label": _l("Business domain")})
     customer_name: Mapped[str | None] = mapped_column(Text, info={"label": _l("Customer")})

@@ -40,11 +40,13 @@ class Record(db.Model):  # type: ignore[name-defined]
     __root__: ClassVar[str | None] = None
     """Name of the foreign key to the record on whose page this row's history is shown too."""
     STATES: ClassVar[tuple[str, ...]] = ()
+    EDITABLE: ClassVar[tuple[str, ...] | None] = None
+    """States in which the fields may be edited; None: in every state. Elsewhere the row is read-only, also below the application."""
     wide: ClassVar[dict[str, Callable[[Any], Any] | None]] = {}
     """Scopes whose holders see every row (None) or the rows that match."""
 
-    see: ClassVar[Callable[[Any], Any]]
-    change: ClassVar[Callable[[Any], Any]]
+    see: ClassVar[Any]
+    change: ClassVar[Any]
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True, sort_order=-20)
     version: Mapped[int] = mapped_column(Integer, server_default="1", sort_order=90)
@@ -84,6 +86,7 @@ class Document(Record):
 
     __abstract__ = True
     STATES: ClassVar[tuple[str, ...]] = ("draft", "submitted", "approved", "rejected", "cancelled")
+    EDITABLE: ClassVar[tuple[str, ...] | None] = ("draft", "rejected")
     NUMBER_SERIES: ClassVar[str] = ""
 
     number: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number")})
