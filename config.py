@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     oidc_client_id: str = Field("portal", description="Client of the portal in the realm.")
     oidc_client_secret: str = Field("", repr=False, description="Secret of that client.")
     oidc_api_audience: str = Field("portal-api", description="Audience that access tokens for the REST API must name.")
+    oidc_api_clients: list[str] = Field(
+        [], description="Clients whose people may call the REST API with access tokens; machines are named with their technical user."
+    )
     local_accounts: bool = Field(False, description="Sign in with a password kept here instead of single sign-on; shown as a banner.")
     session_hours: int = Field(10, ge=1, le=168, description="Hours after which a browser session ends.")
 
