@@ -6,13 +6,34 @@ the next request.  All writing goes over a separate connection (``unrestricted``
 whatever becomes of the request that caused it.
 """
 
-from datetime import datetime
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from flask import has_request_context, request
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    Update,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.kernel.db import Base
+from portal.kernel.db import Base, unrestricted
+from portal.kernel.settings import settings
 
 KINDS = ("browser", "bearer", "job")
 
@@ -109,3 +130,161 @@ class KeycloakLogout(Base):
     subject: Mapped[str | None] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+# ------------------------------------------------------------------ tokens
+def hash_of(token: str) -> str:
+    """What the table keeps instead of *token*."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _from_request() -> dict[str, str | None]:
+    if not has_request_context():
+        return {"ip": None, "user_agent": None}
+    return {"ip": request.remote_addr, "user_agent": request.headers.get("User-Agent", "")[:300] or None}
+
+
+# ------------------------------------------------------------------ beginning
+def start(
+    user_id: int,
+    sid: str | None = None,
+    id_token: str | None = None,
+    kind: str = "browser",
+    expires: datetime | None = None,
+    subject: str | None = None,
+    replaces: str | None = None,
+) -> str:
+    """Begin a session of *user_id* and return its token, which is nowhere else.
+
+    It ends at *expires* (aware; by default after `settings().session_hours`).  *replaces* is the token the same browser held
+    before, which ends with this: a token planted before the sign-in is worth nothing after it.
+    """
+    token = secrets.token_urlsafe(32)
+    until = expires or datetime.now(UTC) + timedelta(hours=settings().session_hours)
+    with unrestricted("sign in: begin a session") as s:
+        if replaces:
+            s.execute(_ending(ServerSession.token_hash == hash_of(replaces), "renewed"))
+        row = {"user_id": user_id, "kind": kind, "sid": sid, "subject": subject, "id_token": id_token, "expires_at": until}
+        s.execute(insert(ServerSession).values(token_hash=hash_of(token), **row, **_from_request()))
+    return token
+
+
+def renew(token: str) -> str | None:
+    """A new token for the living session of *token*, which stops working; None when that session has ended."""
+    fresh = secrets.token_urlsafe(32)
+    change = update(ServerSession).where(ServerSession.token_hash == hash_of(token), *_LIVING).values(token_hash=hash_of(fresh))
+    with unrestricted("sign in: renew a session's token") as s:
+        return fresh if s.execute(change.returning(ServerSession.id)).scalar() is not None else None
+
+
+def adopt(token: str, user_id: int, *, expires: datetime, sid: str | None, subject: str | None) -> None:
+    """Make the access token *token* known as a session of *user_id*.  One that is known, ended or not, stays as it is."""
+    row = {"user_id": user_id, "kind": "bearer", "sid": sid, "subject": subject, "expires_at": expires}
+    statement = insert(ServerSession).values(token_hash=hash_of(token), **row, **_from_request())
+    with unrestricted("an access token is used for the first time") as s:
+        s.execute(statement.on_conflict_do_nothing(index_elements=["token_hash"]))
+
+
+# ------------------------------------------------------------------ ending
+_LIVING = (ServerSession.ended_at.is_(None), ServerSession.expires_at > func.now())
+
+
+def _ending(which: ColumnElement[bool], reason: str) -> Update:
+    return (
+        update(ServerSession)
+        .where(which, ServerSession.ended_at.is_(None))
+        .values(ended_at=func.now(), end_reason=reason, id_token=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _end(which: ColumnElement[bool], reason: str) -> int:
+    with unrestricted(f"sign out: {reason}") as s:
+        return len(s.execute(_ending(which, reason).returning(ServerSession.id)).all())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of a session that was ended: for the sign-out at Keycloak."""
+
+    user_id: int
+    id_token: str | None
+
+
+def end(token: str, reason: str = "signed out") -> Ended | None:
+    """End the session of *token*; None when there is none."""
+    with unrestricted(f"sign out: {reason}") as s:
+        which = ServerSession.token_hash == hash_of(token)
+        row = s.execute(select(ServerSession.user_id, ServerSession.id_token).where(which, *_LIVING).with_for_update()).one_or_none()
+        s.execute(_ending(which, reason))
+    return Ended(row.user_id, row.id_token) if row else None
+
+
+def end_by_id(session_id: int, reason: str = "revoked") -> int:
+    """End the session with this row id: for the administration page.  Returns the number ended."""
+    return _end(ServerSession.id == session_id, reason)
+
+
+def end_by_sid(sid: str, reason: str = "signed out at Keycloak") -> int:
+    """End every session that hangs on Keycloak's session *sid*.  Returns the number ended."""
+    return _end(ServerSession.sid == sid, reason)
+
+
+def end_by_subject(subject: str, reason: str = "signed out at Keycloak") -> int:
+    """End every session of the person Keycloak knows as *subject*.  Returns the number ended."""
+    return _end(ServerSession.subject == subject, reason)
+
+
+def end_by_user(user_id: int, reason: str = "signed out everywhere") -> int:
+    """End every session of *user_id*.  Returns the number ended."""
+    return _end(ServerSession.user_id == user_id, reason)
+
+
+# ------------------------------------------------------------------ Keycloak's word
+LOGOUT_KEPT = timedelta(hours=24)
+"""How long a logout token is remembered: longer than it, and any access token of its session, can be valid."""
+
+
+def obey_logout(jti: str, sid: str | None, subject: str | None) -> int | None:
+    """End what a verified logout token names, and remember the token; None when it was used before.
+
+    Both happen in one transaction: a token whose sessions could not be ended may be sent again.
+    """
+    row = {"jti": jti, "sid": sid, "subject": subject, "expires_at": datetime.now(UTC) + LOGOUT_KEPT}
+    which = ServerSession.sid == sid if sid else ServerSession.subject == subject
+    with unrestricted("sign out: told by Keycloak") as s:
+        first = insert(KeycloakLogout).values(**row).on_conflict_do_nothing(index_elements=["jti"]).returning(KeycloakLogout.jti)
+        if s.execute(first).scalar() is None:
+            return None
+        return len(s.execute(_ending(which, "signed out at Keycloak").returning(ServerSession.id)).all())
+
+
+def logged_out(sid: str) -> bool:
+    """Keycloak has told that its session *sid* is over."""
+    with unrestricted("sign in: is the Keycloak session over") as s:
+        return s.scalar(select(KeycloakLogout.jti).where(KeycloakLogout.sid == sid).limit(1)) is not None
+
+
+def living_at_keycloak(older_than: timedelta = timedelta(seconds=10)) -> dict[str, str]:
+    """Keycloak sessions that portal sessions hang on, with their person: sid → subject.  The youngest are left out."""
+    columns = select(ServerSession.sid, ServerSession.subject).distinct()
+    which = (*_LIVING, ServerSession.sid.is_not(None), ServerSession.subject.is_not(None), ServerSession.created_at < func.now() - older_than)
+    with unrestricted("sessions to compare with Keycloak") as s:
+        return {str(row.sid): str(row.subject) for row in s.execute(columns.where(*which))}
+
+
+# ------------------------------------------------------------------ housekeeping
+KEEP_ENDED = timedelta(days=180)
+
+
+def prune() -> int:
+    """Forget sessions over for `KEEP_ENDED` (access tokens: for a day) and logout tokens past their time.  Returns the rows deleted."""
+    over = func.coalesce(ServerSession.ended_at, ServerSession.expires_at)
+    bearers = (ServerSession.kind == "bearer", over < func.now() - timedelta(days=1))
+    with unrestricted("forget old sessions") as s:
+        removals = (
+            delete(ServerSession).where(over < func.now() - KEEP_ENDED),
+            delete(ServerSession).where(*bearers),
+            delete(KeycloakLogout).where(KeycloakLogout.expires_at < func.now()),
+        )
+        return sum(len(s.execute(r.returning(text("1")).execution_options(synchronize_session=False)).all()) for r in removals)
