@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The one command of 枢纽 Shuniu. Needs Python 3.11 or newer and nothing else; prepares what is missing, then does what is asked.
 
-    python3 run.py demo       everything on this machine, with a sample company
-    python3 run.py test       all set-up, then every test
-    python3 run.py --help     all commands
+python3 run.py demo       everything on this machine, with a sample company
+python3 run.py test       all set-up, then every test
+python3 run.py --help     all commands
 """
 
 import sys
@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--data", type=Path, default=PROJECT / ".shuniu", help="folder for everything fetched and stored (default: .shuniu)")
+        default = PROJECT / ".shuniu"
+        command.add_argument("--data", type=Path, default=default, help="folder for everything fetched and stored (default: .shuniu)")
         return command
 
     demo = add("demo", "set everything up and run it with a sample company")

@@ -83,11 +83,10 @@ class Browser:
             self.home.stamp("chromium", SHA512)
         libraries = next((folder / "libraries").rglob("libnss3.so")).parent
         config = folder / "fonts.conf"
-        folders = "".join(f"<dir>{place}</dir>" for place in (folder / "fonts", "/usr/share/fonts", "/usr/local/share/fonts"))
-        config.write_text(
-            f'<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>{folders}<cachedir>{folder}/cache</cachedir></fontconfig>',
-            encoding="utf-8",
-        )
+        places = (folder / "fonts", "/usr/share/fonts", "/usr/local/share/fonts")
+        folders = "".join(f"<dir>{place}</dir>" for place in places) + f"<cachedir>{folder}/cache</cachedir>"
+        head = '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
+        config.write_text(f"{head}<fontconfig>{folders}</fontconfig>", encoding="utf-8")
         self.program = folder / "chromium"
         self.env = {"FONTCONFIG_FILE": str(config), "LD_LIBRARY_PATH": str(libraries)}
 

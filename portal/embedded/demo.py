@@ -160,8 +160,9 @@ def detach(options: Options, arguments: list[str]) -> int:
     log = profile.log("demo")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "run.py"), *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+            [sys.executable, str(PROJECT / "run.py"), *arguments],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
     with log.open(encoding="utf-8", errors="replace") as progress:
         try:
             while True:

@@ -38,7 +38,8 @@ sys.exit(not Downloader().download(Artifact("org.keycloak", "keycloak-quarkus-di
 # What bin/kc.sh passes, with the small collector; run without that script, so that signals reach the server itself.
 JAVA_OPTIONS = [
     "-Xms64m", "-Xmx512m", "-XX:MetaspaceSize=96M", "-XX:MaxMetaspaceSize=256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-    "-XX:+ExitOnOutOfMemoryError", "-Dfile.encoding=UTF-8", "-Djava.security.egd=file:/dev/urandom", "-Duser.language=en", "-Duser.country=US",
+    "-XX:+ExitOnOutOfMemoryError", "-Dfile.encoding=UTF-8", "-Djava.security.egd=file:/dev/urandom",
+    "-Duser.language=en", "-Duser.country=US",
     "-Djdk.tls.rejectClientInitiatedRenegotiation=true", "-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
     "-Djava.util.concurrent.ForkJoinPool.common.threadFactory=io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory",
     "-Dpicocli.disable.closures=true", "-Dquarkus-log-max-startup-records=10000", "--enable-native-access=ALL-UNNAMED",
@@ -104,8 +105,9 @@ class KeycloakFiles:
             archive.unlink()
 
     def _build(self) -> None:
-        env = {**server_env(), "JAVA_HOME": str(self.java_home), "JAVA_OPTS_APPEND": "-XX:-UseG1GC -XX:+UseSerialGC -XX:TieredStopAtLevel=1"}
-        build = ["sh", self.folder / "bin" / "kc.sh", "build", "--db=dev-file", "--health-enabled=true"]
+        options = "-XX:-UseG1GC -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+        env = {**server_env(), "JAVA_HOME": str(self.java_home), "JAVA_OPTS_APPEND": options}
+        build: list[str | Path] = ["sh", self.folder / "bin" / "kc.sh", "build", "--db=dev-file", "--health-enabled=true"]
         self.processes.run(build, self.home.log("keycloak-files"), env=env)
 
     def command(self, home: Path, extra: list[str], arguments: list[str]) -> list[str | Path]:
@@ -183,8 +185,9 @@ class Keycloak:
             "KC_BOOTSTRAP_ADMIN_PASSWORD": self.profile.secrets()["keycloak_admin"],
         }
         arguments = [
-            "start", "--optimized", "--import-realm", "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}",
-            "--http-management-host=127.0.0.1", f"--http-management-port={management_port}", f"--hostname=http://127.0.0.1:{port}", "--cache=local",
+            "start", "--optimized", "--import-realm", "--cache=local", f"--hostname=http://127.0.0.1:{port}",
+            "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}",
+            "--http-management-host=127.0.0.1", f"--http-management-port={management_port}",
         ]  # fmt: skip
         return self.processes.start(self.files.command(home, extra, arguments), log, env=env)
 
@@ -229,8 +232,9 @@ def realm_text(text: str, portal: str, secrets: dict[str, str]) -> str:
 
 
 def _answers_realm(issuer: str) -> bool:
-    with contextlib.suppress(urllib.error.URLError, OSError, ValueError), urllib.request.urlopen(
-        f"{issuer}/.well-known/openid-configuration", timeout=3
-    ) as answer:
+    with (
+        contextlib.suppress(urllib.error.URLError, OSError, ValueError),
+        urllib.request.urlopen(f"{issuer}/.well-known/openid-configuration", timeout=3) as answer,
+    ):
         return bool(json.load(answer).get("issuer") == issuer)
     return False

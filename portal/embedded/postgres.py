@@ -74,7 +74,7 @@ class Postgres:
             folder = next(self.tools.tool("postgres").glob("*/pginstall/bin"))
             programs = Programs(folder, version_of(folder), "embedded")
             if not programs.version:
-                raise SetupError(f"the PostgreSQL programs in {folder} do not run here; install PostgreSQL {OLDEST} or newer, then run again")
+                raise SetupError(f"the PostgreSQL programs in {folder} do not run here; install PostgreSQL {OLDEST} or newer")
         self.programs = self._reachable(programs)
         self._create()
         if answers(self.port):
@@ -161,8 +161,8 @@ class Postgres:
         older = [folder for folder in self.base.glob("data-*") if folder.is_dir() and folder.suffix != ".part"]
         if self.durable and self.data not in older and older:
             raise SetupError(
-                f"{older[0]} holds data of another PostgreSQL version than {self.programs.version}. Move it with pg_dump and pg_restore of the"
-                " old version (docs/operating.md), or remove the folder to begin with an empty portal."
+                f"{older[0]} holds data of another PostgreSQL version than {self.programs.version}. Move it with pg_dump and pg_restore"
+                " of the old version (docs/operating.md), or remove the folder to begin with an empty portal."
             )
         part = fresh(self.base / f"data-{self.programs.version}.part")
         part.mkdir(mode=0o700)
@@ -208,12 +208,13 @@ class Postgres:
         )  # fmt: skip
 
     def _is_ready(self) -> bool:
-        check = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres"]
+        check = [str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres"]
         return subprocess.run(check, env=self._env(), check=False).returncode == 0
 
     def _psql(self, database: str, sql: str) -> str:
         """Run *sql* as superuser; it goes through standard input, since it holds passwords."""
-        command = [self.bin / "psql", "-XqAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-d", database]
+        server = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
+        command = [str(self.bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", *server]
         done = subprocess.run(command, env=self._env(), input=sql, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SetupError(f"PostgreSQL refused the set-up of {database}: {done.stderr.strip()}\n{tail(self.log)}")
@@ -234,7 +235,8 @@ class Postgres:
         sql.append(f"SELECT 'there' FROM pg_database WHERE datname = '{DATABASE}';")
         if "there" not in self._psql("postgres", "\n".join(sql)):
             self._psql("postgres", f"CREATE DATABASE {DATABASE} OWNER shuniu_owner TEMPLATE template0 ENCODING 'UTF8';")
-            self._psql("postgres", f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE {DATABASE} TO app_login, worker_login;")
+            self._psql(DATABASE, f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC;")
+            self._psql(DATABASE, f"GRANT CONNECT ON DATABASE {DATABASE} TO app_login, worker_login;")
         self._psql(DATABASE, "CREATE EXTENSION IF NOT EXISTS pg_trgm; REVOKE CREATE ON SCHEMA public FROM PUBLIC;")
 
     def url(self, role: str, database: str = DATABASE) -> str:

@@ -78,7 +78,7 @@ class Processes:
                     env=dict(env) if env is not None else None,
                     cwd=cwd,
                     start_new_session=log is not None,
-                    preexec_fn=at_start,
+                    preexec_fn=at_start,  # noqa: PLW1509  (one call into a library already loaded, no lock)
                     **(run_as or {}),
                 )
             with self._guard:

@@ -23,7 +23,8 @@ class Tools:
         self.python = home.path / "venv" / "bin" / "python"
 
     def _uv(self, log: str, *arguments: str | Path) -> None:
-        env = dict(os.environ, UV_CACHE_DIR=str(self.home.cache / "uv"), UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never", UV_NO_CONFIG="1")
+        fixed = {"UV_CACHE_DIR": str(self.home.cache / "uv"), "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
+        env = {**os.environ, **fixed}
         env.pop("VIRTUAL_ENV", None)
         self.processes.run([self.home.path / "tool" / "uv" / "bin" / "uv", *arguments], self.home.log(log), env=env)
 
@@ -88,7 +89,8 @@ class Tools:
     def lock(self) -> None:
         """Compile requirements.in and the pins of the tools anew, with hashes, for every platform."""
         common = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
-        self._uv("lock", "pip", "compile", *common, "--custom-compile-command", "python3 run.py lock", PROJECT / "requirements.in", "-o", LOCK)
+        head = ["--custom-compile-command", "python3 run.py lock"]
+        self._uv("lock", "pip", "compile", *common, *head, PROJECT / "requirements.in", "-o", LOCK)
         for source in PINS.glob("*.in"):
             alone = [] if source.stem == "java" else ["--no-deps"]
             self._uv("lock", "pip", "compile", *common, *alone, "--no-header", "--no-annotate", source, "-o", source.with_suffix(".txt"))

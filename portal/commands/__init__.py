@@ -1,0 +1,1 @@
+"""What the command line does; each command imports the application only when it runs."""

@@ -1,0 +1,148 @@
+"""``run.py admin …``: what an operator does from the command line."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable
+from datetime import date
+
+from config import Settings
+
+Runs = Callable[[argparse.Namespace], int]
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the subcommands; each sets ``run``."""
+
+    def add(name: str, run: Runs, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    demo = add("load-demo", load_demo, "load the invented sample company into a migrated, empty portal")
+    demo.add_argument("--anchor", type=date.fromisoformat, help="day on which its story ends (default: today)")
+    account = add("create-admin", create_admin, "create or reset the emergency administrator, who signs in by password")
+    account.add_argument("username", nargs="?", default="breakglass")
+    account.add_argument("--password-from-stdin", action="store_true", help="read the password from standard input instead of asking")
+    migration = add("make-migration", make_migration, "write the next migration: what the models have and the migrated database has not")
+    migration.add_argument("message")
+    add("difference", difference, "what models and the migrated database do not have in common; exit code 1 if anything")
+    add("compile-translations", compile_translations, "merge and compile the translations of all packages")
+    page = add("visibility-page", visibility_page, "print who sees and changes what, generated from the models")
+    page.add_argument("--write", action="store_true", help="write docs/visibility.md instead")
+    jobs = add("jobs", run_job, "list the jobs that run by the clock, or run one now")
+    jobs.add_argument("name", nargs="?")
+    add("settings", show_settings, "list all settings with their meaning and value in force; secrets are not shown")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the chosen subcommand; exit code."""
+    chosen: Runs = options.run
+    return chosen(options)
+
+
+def load_demo(options: argparse.Namespace) -> int:
+    from portal.app import create_app
+    from portal.commands.database import load_sample
+
+    print("sample company loaded" if load_sample(create_app(), options.anchor) else "the sample company is there already")
+    return 0
+
+
+def create_admin(options: argparse.Namespace) -> int:
+    from sqlalchemy import select
+
+    from portal.app import create_app
+    from portal.kernel.db import unrestricted
+    from portal.kernel.document import User
+    from portal.kernel.settings import settings
+    from security import accounts, roles
+
+    password = sys.stdin.readline().rstrip("\n") if options.password_from_stdin else getpass.getpass("password (12 characters or more): ")
+    if len(password) < 12:
+        print("the password needs 12 characters or more", file=sys.stderr)
+        return 1
+    with create_app().app_context(), unrestricted("emergency administrator created from the command line") as s:
+        user = s.scalar(select(User).where(User.username == options.username))
+        if user is None:
+            mail = f"{options.username}@shuniu.invalid"
+            user = User(username=options.username, first_name="", last_name=options.username, email=mail, active=True)
+            s.add(user)
+        user.active = True
+        s.flush()
+        accounts.set_password(user.id, password)
+        roles.grant(s, user.id, "system_admin")
+    print(f"{options.username} can administrate the portal")
+    if not settings().local_accounts:
+        print("sign-in with a password is off: set SHUNIU_LOCAL_ACCOUNTS=true and restart the portal while it is needed")
+    return 0
+
+
+def make_migration(options: argparse.Namespace) -> int:
+    from portal import schema
+    from portal.app import create_app
+    from portal.kernel.settings import settings
+
+    create_app()
+    schema.make_migration(settings(), options.message)
+    return 0
+
+
+def difference(options: argparse.Namespace) -> int:
+    from sqlalchemy import create_engine
+
+    from portal import schema
+    from portal.app import create_app
+    from portal.kernel.settings import settings
+
+    create_app()
+    with create_engine(settings().owner_database_url).connect() as conn:
+        found = schema.difference(conn)
+    for item in found:
+        print(item)
+    return 1 if found else 0
+
+
+def compile_translations(options: argparse.Namespace) -> int:
+    from portal.kernel import i18n
+
+    print(i18n.compile_catalogues(force=True))
+    return 0
+
+
+def visibility_page(options: argparse.Namespace) -> int:
+    from portal.app import create_app
+    from portal.kernel.i18n import ROOT
+    from security import policy_page
+
+    with create_app().app_context():
+        page = policy_page.page()
+    if options.write:
+        (ROOT / "docs" / "visibility.md").write_text(page, encoding="utf-8")
+    else:
+        print(page, end="")
+    return 0
+
+
+def run_job(options: argparse.Namespace) -> int:
+    from portal.app import create_app
+    from portal.kernel import jobs
+
+    with create_app().app_context():
+        if options.name:
+            print(f"{options.name} is due now ({jobs.run_now(options.name)}); a worker takes it")
+            return 0
+        for job in jobs.all_jobs():
+            print(f"{job.name:<45} {job.cron}")
+    return 0
+
+
+def show_settings(options: argparse.Namespace) -> int:
+    from portal.kernel.settings import settings
+
+    values = settings()
+    for name, field in Settings.model_fields.items():
+        value = getattr(values, name)
+        shown = ("set, not shown" if value else "empty") if not field.repr else value
+        print(f"SHUNIU_{name.upper()} = {shown}\n    {field.description}")
+    return 0

@@ -1,0 +1,70 @@
+"""Checks that need no server: format, lint, types, import tiers, security lint, translations."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from portal.kernel import i18n
+
+CODE = ("run.py", "config.py", "portal", "security", "modules")
+
+
+def check(names: Sequence[str] = ()) -> int:
+    """Run all checks, or those named; every check runs even if one before failed. 1 if any failed."""
+    unknown = set(names) - CHECKS.keys()
+    if unknown:
+        print(f"no such check: {', '.join(sorted(unknown))}; there are: {', '.join(CHECKS)}", file=sys.stderr)
+        return 2
+    failed = []
+    for name, run in CHECKS.items():
+        if names and name not in names:
+            continue
+        began = time.monotonic()
+        print(f"== {name}", flush=True)
+        if not run():
+            failed.append(name)
+        print(f"   {'FAILED' if name in failed else 'ok'} ({time.monotonic() - began:.1f} s)", flush=True)
+    if failed:
+        print(f"failed: {', '.join(failed)}", flush=True)
+    return 1 if failed else 0
+
+
+def _tool(*command: str) -> Callable[[], bool]:
+    return lambda: subprocess.run([sys.executable, "-m", *command], check=False).returncode == 0
+
+
+def _import_tiers() -> bool:
+    """import-linter has no ``-m`` form."""
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def translations() -> list[str]:
+    """What is wrong with the translations: texts in the code without Chinese, and texts nobody uses."""
+    from portal.commands.texts import used_texts
+
+    used = used_texts()
+    known = {message.id if isinstance(message.id, str) else message.id[0] for message in i18n.merged() if message.id and message.string}
+    found = [f"{place}: no Chinese for {text!r}" for text, place in sorted(used.items()) if text not in known]
+    return found
+
+
+def _translations() -> bool:
+    try:
+        found = translations()
+    except ValueError as error:
+        found = [str(error)]
+    for line in found:
+        print(f"   {line}")
+    return not found
+
+
+CHECKS: dict[str, Callable[[], bool]] = {
+    "format": _tool("ruff", "format", "--check", "."),
+    "lint": _tool("ruff", "check", "."),
+    "types": _tool("mypy"),
+    "tiers": _import_tiers,
+    "security": _tool("bandit", "-q", "-r", "-c", "pyproject.toml", *CODE),
+    "translations": _translations,
+}

@@ -1,0 +1,40 @@
+"""Bringing the database up, and filling it with the sample company."""
+
+import importlib
+import importlib.util
+from datetime import date
+
+from flask import Flask
+from sqlalchemy import select
+
+from portal.app import INSTALLED, create_app
+from portal.kernel.calendar import today
+from portal.kernel.db import unrestricted
+from portal.kernel.document import User
+from portal.kernel.settings import settings
+from portal.schema import migrate as migrate_schema
+
+SAMPLE_PERSON = "pm.chen"
+
+
+def migrate() -> None:
+    """Tables, rules, roles and permissions as the code has them."""
+    migrate_schema(create_app(), settings())
+
+
+def prepare_demo() -> None:
+    """Migrate, then load the sample company if it is not there."""
+    app = create_app()
+    migrate_schema(app, settings())
+    load_sample(app)
+
+
+def load_sample(app: Flask, anchor: date | None = None) -> bool:
+    """Load the sample company, all of it or nothing; *anchor* is the day its story ends (default: today). False: it is there."""
+    with app.app_context(), unrestricted("sample company") as s:
+        if s.scalar(select(User.id).where(User.username == SAMPLE_PERSON)) is not None:
+            return False
+        for name in INSTALLED:
+            if importlib.util.find_spec(f"modules.{name}.sample"):
+                importlib.import_module(f"modules.{name}.sample").load(anchor or today())
+    return True
