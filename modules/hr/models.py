@@ -8,16 +8,25 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, text
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, inspect, text, update
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
+from modules.hr import rules
+from portal.kernel.calendar import today
 from portal.kernel.db import Label, Money
 from portal.kernel.document import ME, Document, LegalEntity, Record, User, live_unique
-from portal.kernel.i18n import _l, tr
+from portal.kernel.errors import Invalid, Refusal
+from portal.kernel.i18n import _, _l, tr
+from security.visibility import acting
 
 BY_ACTION: dict[str, Any] = {"readonly": True, "protected": True}
 """Columns that only named actions write: no form shows them for writing and the application role has no grant."""
+
+
+def checked(name: str, condition: str, message: Any, field: str = "") -> CheckConstraint:
+    """Constraint with what to tell the person who breaks it, at *field*."""
+    return CheckConstraint(condition, name=name, info={"message": message, "field": field})
 
 
 def never_overlapping(name: str, *keys: str, where: str = "archived_at IS NULL") -> ExcludeConstraint:
@@ -29,7 +38,7 @@ def never_overlapping(name: str, *keys: str, where: str = "archived_at IS NULL")
 
 def ordered_period(name: str) -> CheckConstraint:
     """Constraint: a period ends after it begins."""
-    return CheckConstraint("to_day IS NULL OR to_day > from_day", name=name)
+    return checked(name, "to_day IS NULL OR to_day > from_day", _l("The end must be after the beginning."), "to_day")
 
 
 class Department(Record):
@@ -52,6 +61,16 @@ class Department(Record):
     def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
+    def before_update(self, ctx: Any) -> None:
+        """Name and place change by dated actions, which keep the history."""
+        for column in ("name", "parent_id"):
+            if inspect(self).attrs[column].history.has_changes():
+                raise Refusal(_("Rename or move the department from a day on instead."), code="dated_change")
+
+    def before_archive(self, ctx: Any) -> None:
+        """A department ends by being merged into another."""
+        raise Refusal(_("Merge the department into another one instead; its history stays readable."), code="dated_change")
+
     def __str__(self) -> str:
         return self.name
 
@@ -73,7 +92,7 @@ class DepartmentPeriod(Record):
     department: Mapped[Department] = relationship(foreign_keys=department_id)
     parent: Mapped[Department | None] = relationship(foreign_keys=parent_id)
 
-    __table_args__ = (ordered_period("period_ordered"), never_overlapping("hr_department_period_apart", "department_id"))
+    __table_args__ = (ordered_period("hr_department_period_ordered"), never_overlapping("hr_department_period_apart", "department_id"))
 
     def see(c: Any, v: Any) -> Any:
         return v.person
@@ -102,8 +121,8 @@ class DepartmentHead(Record):
     department: Mapped[Department] = relationship()
 
     __table_args__ = (
-        CheckConstraint("kind IN ('head', 'deputy', 'acting')", name="kind_known"),
-        ordered_period("period_ordered"),
+        CheckConstraint("kind IN ('head', 'deputy', 'acting')", name="hr_department_head_kind_known"),
+        ordered_period("hr_department_head_ordered"),
         never_overlapping("hr_department_head_apart", "department_id", "user_id"),
         # One head at a time; deputies and acting heads may be several.
         never_overlapping("hr_department_head_single", "department_id", where="kind = 'head' AND archived_at IS NULL"),
@@ -116,7 +135,7 @@ class DepartmentHead(Record):
         return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
-        return str(self.KINDS[self.kind])
+        return str(DepartmentHead.KINDS.get(self.kind, ""))
 
 
 class Post(Record):
@@ -181,8 +200,10 @@ class GradeRate(Record):
     grade: Mapped[Grade] = relationship()
 
     __table_args__ = (
-        ordered_period("period_ordered"),
-        CheckConstraint("base_salary >= 0 AND performance_pay >= 0 AND project_performance >= 0 AND daily_cost >= 0", name="not_negative"),
+        ordered_period("hr_grade_rate_ordered"),
+        CheckConstraint(
+            "base_salary >= 0 AND performance_pay >= 0 AND project_performance >= 0 AND daily_cost >= 0", name="hr_grade_rate_not_negative"
+        ),
         never_overlapping("hr_grade_rate_apart", "grade_id"),
     )
 
@@ -193,7 +214,7 @@ class GradeRate(Record):
         return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
-        return f"{self.from_day:%Y-%m-%d}"
+        return f"{self.from_day}"
 
 
 class Employee(Record):
@@ -224,6 +245,18 @@ class Employee(Record):
 
     def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
+
+    def before_update(self, ctx: Any) -> None:
+        """The account keeps the name of its person."""
+        if inspect(self).attrs.name.history.has_changes():
+            first, last = rules.split_name(self.name)
+            user_id = self.user_id
+            with acting() as s:
+                s.execute(update(User).where(User.id == user_id).values(first_name=first, last_name=last))
+
+    def before_archive(self, ctx: Any) -> None:
+        """People leave; their entry stays."""
+        raise Refusal(_("An employee leaves the company instead; what the person did stays."), code="dated_change")
 
     def __str__(self) -> str:
         return self.name
@@ -272,8 +305,8 @@ class Employment(Record):
     grade: Mapped[Grade | None] = relationship()
 
     __table_args__ = (
-        CheckConstraint("employment_type IN ('regular', 'fixed_term', 'intern', 'dispatched', 'retired')", name="type_known"),
-        CheckConstraint("left_on IS NULL OR left_on >= joined_on", name="leaves_after_joining"),
+        CheckConstraint("employment_type IN ('regular', 'fixed_term', 'intern', 'dispatched', 'retired')", name="hr_employment_type_known"),
+        CheckConstraint("left_on IS NULL OR left_on >= joined_on", name="hr_employment_leaves_after_joining"),
     )
 
     def see(c: Any, v: Any) -> Any:
@@ -283,7 +316,7 @@ class Employment(Record):
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
-        return str(self.TYPES[self.employment_type])
+        return str(Employment.TYPES.get(self.employment_type, ""))
 
 
 class Assignment(Record):
@@ -309,7 +342,7 @@ class Assignment(Record):
     post: Mapped[Post | None] = relationship()
     grade: Mapped[Grade | None] = relationship()
 
-    __table_args__ = (ordered_period("period_ordered"), never_overlapping("hr_assignment_apart", "employee_id"))
+    __table_args__ = (ordered_period("hr_assignment_ordered"), never_overlapping("hr_assignment_apart", "employee_id"))
 
     def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.user_id)
@@ -318,7 +351,14 @@ class Assignment(Record):
         return false()  # by actions only: they keep the periods in order
 
     def __str__(self) -> str:
-        return f"{self.from_day:%Y-%m-%d}"
+        return f"{self.from_day}"
+
+
+IDENTITY_PROBLEMS = {
+    "format": _l("An identity number has 17 digits and a check character."),
+    "date": _l("The birth date in the identity number is not possible."),
+    "check": _l("The check character of the identity number is wrong; please compare it with the card."),
+}
 
 
 class EmployeePrivate(Record):
@@ -342,8 +382,16 @@ class EmployeePrivate(Record):
     def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
+    @validates("identity_number")
+    def _identity(self, _key: str, value: str | None) -> str | None:
+        if not value:
+            return None
+        if problem := rules.identity_number_problem(value, today()):
+            raise Invalid({"identity_number": IDENTITY_PROBLEMS[problem]})
+        return value.strip().upper()
+
     def __str__(self) -> str:
-        return str(self.__label__)
+        return str(EmployeePrivate.__label__)
 
 
 class Leave(Document):
@@ -381,9 +429,14 @@ class Leave(Document):
     decision_note: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), info={"label": _l("Answer"), **BY_ACTION})
 
     __table_args__ = (
-        CheckConstraint("kind IN ('annual', 'sick', 'personal', 'trip', 'marriage', 'parental', 'other')", name="kind_known"),
-        CheckConstraint("from_half IN ('am', 'pm') AND to_half IN ('am', 'pm')", name="halves_known"),
-        CheckConstraint("from_day < to_day OR (from_day = to_day AND from_half <= to_half)", name="ends_after_start"),
+        CheckConstraint("kind IN ('annual', 'sick', 'personal', 'trip', 'marriage', 'parental', 'other')", name="hr_leave_kind_known"),
+        CheckConstraint("from_half IN ('am', 'pm') AND to_half IN ('am', 'pm')", name="hr_leave_halves_known"),
+        checked(
+            "hr_leave_ordered",
+            "from_day < to_day OR (from_day = to_day AND from_half <= to_half)",
+            _l("The leave ends before it starts."),
+            "to_day",
+        ),
         # Half days counted from a fixed day: the afternoon of a day is one more than its morning.
         ExcludeConstraint(
             (text("int8range(user_id, user_id, '[]')"), "&&"),
@@ -406,5 +459,15 @@ class Leave(Document):
     def change(c: Any, v: Any) -> Any:
         return c.user_id == v.me
 
+    def before_update(self, ctx: Any) -> None:
+        """What was asked for is not changed any more: cancel it and ask again."""
+        if self.state != "draft":
+            raise Refusal(_("Only a draft can be changed; cancel the leave and ask again."), code="wrong_state")
+
+    def before_archive(self, ctx: Any) -> None:
+        """A leave that counts stays."""
+        if self.state in ("submitted", "approved"):
+            raise Refusal(_("Cancel the leave first."), code="wrong_state")
+
     def __str__(self) -> str:
-        return f"{self.KINDS[self.kind]} {self.from_day:%Y-%m-%d} – {self.to_day:%Y-%m-%d}"
+        return f"{Leave.KINDS.get(self.kind, '')} {self.from_day} – {self.to_day}"

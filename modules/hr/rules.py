@@ -12,6 +12,7 @@ from stdnum.exceptions import ValidationError
 
 P = TypeVar("P", bound="Period")
 HALF = Decimal("0.5")
+DOUBLE_FAMILY_NAMES = frozenset(("欧阳", "司马", "上官", "诸葛", "司徒", "皇甫", "慕容", "尉迟", "端木", "东方"))
 
 
 class Period(Protocol):
@@ -169,3 +170,15 @@ def identity_number_problem(number: str, today: date) -> str | None:
 def credit_code_valid(code: str) -> bool:
     """Whether *code* is a unified social credit code (GB 32100) with the right check character."""
     return bool(uscc.is_valid(code.strip().upper()))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """(given name, family name): a Chinese family name is the first character, or two of the common double ones."""
+    name = name.strip()
+    if name.isascii():
+        given, _, family = name.rpartition(" ")
+        return (given, family) if given else (name, "")
+    if len(name) < 2:
+        return name, ""
+    size = 2 if len(name) > 2 and name[:2] in DOUBLE_FAMILY_NAMES else 1
+    return name[size:], name[:size]

@@ -4,16 +4,26 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, or_, text
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, inspect, or_, select, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from modules.project.events import MemberJoined, ProjectRenamed
+from portal.kernel.calendar import today
 from portal.kernel.db import Label
 from portal.kernel.document import Document, Record, User, live_unique
-from portal.kernel.i18n import _l, tr
+from portal.kernel.errors import Invalid, Refusal
+from portal.kernel.events import publish
+from portal.kernel.i18n import _, _l, tr
+from security.visibility import acting
 
 BY_ACTION: dict[str, Any] = {"readonly": True, "protected": True}
 """Columns that only named actions write: no form shows them for writing and the application role has no grant."""
+
+
+def checked(name: str, condition: str, message: Any, field: str = "") -> CheckConstraint:
+    """Constraint with what to tell the person who breaks it, at *field*."""
+    return CheckConstraint(condition, name=name, info={"message": message, "field": field})
 
 
 class Domain(Record):
@@ -89,9 +99,9 @@ class Project(Document):
     domain: Mapped[Domain] = relationship()
 
     __table_args__ = (
-        CheckConstraint("ends_on >= starts_on", name="ends_after_start"),
-        CheckConstraint("planned_hours >= 0", name="hours_not_negative"),
-        CheckConstraint("length(btrim(name)) > 0", name="name_given"),
+        checked("project_project_ordered", "ends_on >= starts_on", _l("The end must not be before the start."), "ends_on"),
+        checked("project_project_hours", "planned_hours >= 0", _l("Not below zero."), "planned_hours"),
+        checked("project_project_named", "length(btrim(name)) > 0", _l("This is required."), "name"),
     )
 
     def see(c: Any, v: Any) -> Any:
@@ -100,6 +110,25 @@ class Project(Document):
 
     def change(c: Any, v: Any) -> Any:
         return or_(c.pm_id == v.me, v.has("managed_domains", c.domain_id), v.holds("projects_admin"))
+
+    def before_create(self, ctx: Any) -> None:
+        """Projects are created by those above their managers: the manager of the domain, or who administers projects."""
+        if not ctx.system and "projects_admin" not in ctx.scopes and self.domain_id not in ctx.ids("managed_domains"):
+            raise Invalid({"domain_id": _("Only the manager of this domain or the company's leaders may create a project in it.")})
+
+    def before_update(self, ctx: Any) -> None:
+        """Those who keep the project's name hear of a new one. What is over is not changed any more."""
+        if self.state in ("closed", "cancelled"):
+            raise Refusal(_("This project is over and cannot be changed."), code="wrong_state")
+        if inspect(self).attrs.name.history.has_changes():
+            event = ProjectRenamed(self.id, self.number, self.name)
+            with acting():
+                publish(event)
+
+    def before_archive(self, ctx: Any) -> None:
+        """Only what never began disappears from the lists."""
+        if self.state not in ("draft", "cancelled"):
+            raise Refusal(_("Only a draft or a cancelled project can be archived."), code="wrong_state")
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}" if self.number else self.name
@@ -126,7 +155,7 @@ class ProjectStateChange(Record):
         return false()  # written with the project's state
 
     def __str__(self) -> str:
-        return f"{self.day:%Y-%m-%d}"
+        return f"{self.day}"
 
 
 class ProjectMember(Record):
@@ -148,8 +177,8 @@ class ProjectMember(Record):
     role: Mapped[ProjectRole] = relationship()
 
     __table_args__ = (
-        CheckConstraint("to_day IS NULL OR to_day > from_day", name="period_ordered"),
-        CheckConstraint("planned_hours >= 0", name="hours_not_negative"),
+        checked("project_member_ordered", "to_day IS NULL OR to_day > from_day", _l("The end must be after the beginning."), "to_day"),
+        checked("project_member_hours", "planned_hours >= 0", _l("Not below zero."), "planned_hours"),
         ExcludeConstraint(
             (text("int8range(project_id, project_id, '[]')"), "&&"),
             (text("int8range(user_id, user_id, '[]')"), "&&"),
@@ -157,6 +186,7 @@ class ProjectMember(Record):
             using="gist",
             where=text("archived_at IS NULL"),
             name="project_member_apart",
+            info={"message": _l("This person is already on the team in that period."), "field": "user_id"},
         ),
     )
 
@@ -166,5 +196,25 @@ class ProjectMember(Record):
     def change(c: Any, v: Any) -> Any:
         return v.has("managed_projects", c.project_id)
 
+    def before_create(self, ctx: Any) -> None:
+        """Somebody comes to the team."""
+        event = MemberJoined(self.project_id, self.user_id, self.role_id, self.from_day, self.to_day)
+        with acting() as s:
+            state = s.scalar(select(Project.state).where(Project.id == self.project_id))
+            if state in ("closed", "cancelled"):
+                raise Refusal(_("This project is over; nobody can join its team."), code="wrong_state")
+            publish(event)
+
+    def before_update(self, ctx: Any) -> None:
+        """The place on the team stays the same person's and project's."""
+        for column in ("project_id", "user_id"):
+            if inspect(self).attrs[column].history.has_changes():
+                raise Invalid({column: _("This cannot be changed; add another member instead.")})
+
+    def before_archive(self, ctx: Any) -> None:
+        """A membership that has begun ends, it does not disappear."""
+        if self.from_day <= today():
+            raise Refusal(_("Let the person leave the team instead; what was done stays."), code="dated_change")
+
     def __str__(self) -> str:
-        return f"{self.from_day:%Y-%m-%d}"
+        return f"{self.from_day}"

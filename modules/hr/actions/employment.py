@@ -1,0 +1,403 @@
+"""People: joining, moving, leaving. Assignments with effective dates are the truth, the employee's own columns today's copy."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import func, or_, select, update
+
+from modules.hr import rules
+from modules.hr.actions.organisation import apply_due_departments, covers
+from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved
+from modules.hr.models import IDENTITY_PROBLEMS, Assignment, Department, Employee, EmployeePrivate, Employment, Grade, Post
+from portal.kernel.calendar import today
+from portal.kernel.db import session
+from portal.kernel.document import LegalEntity
+from portal.kernel.errors import Forbidden, Invalid, Refusal
+from portal.kernel.events import publish
+from portal.kernel.i18n import _, _l
+from security.manager import allowed
+from security.roles import grant
+from security.sessions import Account
+from security.transitions import Argument, operation, text
+from security.visibility import acting, context
+
+EMPLOYED = "employee"
+"""Key of the role everybody has who works here."""
+FIELDS = ("department_id", "post_id", "grade_id", "manager_id")
+
+
+def _administers(c: Any, v: Any) -> Any:
+    return v.holds("staff_admin")
+
+
+# ------------------------------------------------------------------ questions
+def assignment_on(user_id: int, day: date) -> Assignment | None:
+    """Where *user_id* worked on *day*, as far as the person at hand may see it."""
+    return session().scalar(select(Assignment).where(Assignment.user_id == user_id, covers(Assignment, day)))
+
+
+# ------------------------------------------------------------------ joining
+def hire(
+    *,
+    number: str,
+    name: str,
+    username: str,
+    department_id: int,
+    joined_on: date,
+    entity_id: int | None = None,
+    post_id: int | None = None,
+    grade_id: int | None = None,
+    manager_id: int | None = None,
+    employment_type: str = "regular",
+    regular_on: date | None = None,
+    work_email: str | None = None,
+    work_phone: str | None = None,
+    identity_number: str | None = None,
+    bank_account: str | None = None,
+    home_address: str | None = None,
+    subject: str | None = None,
+) -> int:
+    """A new employee with account, directory entry, terms and first assignment; returns the employee's id.
+
+    The account can be used from *joined_on* on. Raises Forbidden without the right and Invalid naming the fields.
+    """
+    ctx = context()
+    if not ctx.system and not (allowed("add", "hr.Employee") and "staff_admin" in ctx.scopes):
+        raise Forbidden(_("You may not add employees."))
+    number, name, username = number.strip(), name.strip(), username.strip().lower()
+    with acting() as s:
+        problems = _problems(number, name, username, department_id, employment_type, identity_number, joined_on, regular_on)
+        if problems:
+            raise Invalid(problems)
+        begun = joined_on <= today()
+        email = work_email or f"{username}@example.invalid"
+        if s.scalar(select(func.count()).select_from(User).where(User.email == email)):
+            raise Invalid({"work_email": _("Another account has this e-mail address.")})
+        first, last = rules.split_name(name)
+        user = User(username=username, first_name=first, last_name=last, email=email, active=begun)
+        s.add(user)
+        s.flush()
+        s.add(Account(user_id=user.id, subject=subject))
+        grant(s, user.id, EMPLOYED)
+        state = "regular" if regular_on is None or regular_on <= today() else "probation"
+        employee = Employee(
+            user_id=user.id,
+            number=number,
+            name=name,
+            department_id=department_id,
+            post_id=post_id,
+            entity_id=entity_id or ctx.entity_id or s.scalar(select(func.min(LegalEntity.id))),
+            work_email=work_email,
+            work_phone=work_phone,
+            active=begun,
+        )
+        s.add(employee)
+        s.flush()
+        terms = {"employee_id": employee.id, "user_id": user.id, "grade_id": grade_id, "manager_id": manager_id}
+        s.add(Employment(**terms, employment_type=employment_type, joined_on=joined_on, regular_on=regular_on, state=state))
+        s.add(Assignment(**terms, department_id=department_id, post_id=post_id, from_day=joined_on, reason=_("Joined")))
+        s.add(
+            EmployeePrivate(
+                employee_id=employee.id,
+                user_id=user.id,
+                identity_number=identity_number,
+                bank_account=bank_account,
+                home_address=home_address,
+            )
+        )
+        s.flush()
+        if begun:
+            publish(EmployeeJoined(employee.id, user.id, department_id, joined_on))
+        return employee.id
+
+
+def _problems(
+    number: str,
+    name: str,
+    username: str,
+    department_id: int,
+    employment_type: str,
+    identity_number: str | None,
+    joined_on: date,
+    regular_on: date | None,
+) -> dict[str, Any]:
+    s = session()
+    found: dict[str, Any] = {}
+    for field, value in (("number", number), ("name", name), ("username", username)):
+        if not value:
+            found[field] = _("This is required.")
+    if s.scalar(select(func.count()).select_from(Employee).where(Employee.number == number)):
+        found["number"] = _("Another employee has this number.")
+    if s.scalar(select(func.count()).select_from(User).where(func.lower(User.username) == username)):
+        found["username"] = _("Another account has this name.")
+    if s.get(Department, department_id) is None:
+        found["department_id"] = _("There is no such department.")
+    if employment_type not in Employment.TYPES:
+        found["employment_type"] = _("Choose one of the employment types.")
+    if identity_number and (problem := rules.identity_number_problem(identity_number, today())):
+        found["identity_number"] = IDENTITY_PROBLEMS[problem]
+    if regular_on is not None and regular_on < joined_on:
+        found["regular_on"] = _("This is before the day of joining.")
+    return found
+
+
+# ------------------------------------------------------------------ moving
+PLACE = {
+    "department_id": Argument("integer", _l("Department"), required=True),
+    "post_id": Argument("integer", _l("Post")),
+    "grade_id": Argument("integer", _l("Grade")),
+    "manager_id": Argument("person", _l("Manager")),
+}
+
+
+def _locked_assignments(employee_id: int) -> list[Assignment]:
+    """Assignments of an employee in order; the employee row is locked by the action, so nobody plans at the same time."""
+    return list(session().scalars(select(Assignment).where(Assignment.employee_id == employee_id).order_by(Assignment.from_day)))
+
+
+def _check_place(department_id: int, post_id: int | None, grade_id: int | None, manager_id: int | None, user_id: int) -> None:
+    s = session()
+    problems: dict[str, Any] = {}
+    if s.get(Department, department_id) is None:
+        problems["department_id"] = _("There is no such department.")
+    if post_id is not None and s.get(Post, post_id) is None:
+        problems["post_id"] = _("There is no such post.")
+    if grade_id is not None and s.get(Grade, grade_id) is None:
+        problems["grade_id"] = _("There is no such grade.")
+    if manager_id is not None and (manager_id == user_id or s.scalar(select(Employee.id).where(Employee.user_id == manager_id)) is None):
+        problems["manager_id"] = _("Choose another employee.")
+    if problems:
+        raise Invalid(problems)
+
+
+@operation(
+    by=_administers,
+    label=_l("Transfer"),
+    icon="arrows-exchange",
+    tone="primary",
+    arguments={**PLACE, "from_day": Argument("date", _l("Takes effect on"), required=True), "reason": text(_l("Reason"))},
+)
+def transfer(
+    employee: Employee,
+    department_id: int,
+    post_id: int | None,
+    grade_id: int | None,
+    manager_id: int | None,
+    from_day: date,
+    reason: str | None,
+) -> None:
+    """Another department, post, grade or manager from a day on; on a later day it happens by itself."""
+    _check_place(department_id, post_id, grade_id, manager_id, employee.user_id)
+    s = session()
+    rows = _locked_assignments(employee.id)
+    if any(a.from_day > from_day for a in rows):
+        raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
+    current = rules.in_force(rows, from_day)
+    if current is None:
+        raise Invalid({"from_day": _("The person does not work here on that day.")})
+    values = dict(zip(FIELDS, (department_id, post_id, grade_id, manager_id), strict=True))
+    if all(getattr(current, k) == v for k, v in values.items()):
+        raise Refusal(_("Nothing would change."), code="no_change")
+    if current.from_day == from_day:
+        raise Refusal(_("Another change already takes effect on that day; withdraw or correct it."), code="same_day")
+    end = current.to_day
+    current.to_day = from_day
+    s.flush()
+    s.add(
+        Assignment(employee_id=employee.id, user_id=employee.user_id, **values, from_day=from_day, to_day=end, reason=reason),
+    )
+    s.flush()
+    if from_day <= today():
+        apply_due_assignments(today(), [employee.id])
+
+
+@operation(by=_administers, label=_l("Withdraw"), icon="arrow-back-up", name="withdraw")
+def withdraw_transfer(assignment: Assignment) -> None:
+    """A planned change that has not taken effect is taken back; the one before goes on."""
+    s = session()
+    rows = _locked_assignments(assignment.employee_id)
+    if assignment.from_day <= today():
+        raise Refusal(_("This has already taken effect; transfer the person again instead."), code="in_effect")
+    before = next((a for a in rows if a.to_day == assignment.from_day), None)
+    if before is None or rows[-1].id != assignment.id:
+        raise Refusal(_("Only the last planned change can be withdrawn."), code="not_last")
+    end = assignment.to_day
+    assignment.archived_at = func.now()
+    s.flush()
+    before.to_day = end
+
+
+@operation(
+    by=_administers, label=_l("Correct"), icon="pencil", name="correct", arguments={**PLACE, "reason": text(_l("Reason"), required=True)}
+)
+def correct_assignment(
+    assignment: Assignment, department_id: int, post_id: int | None, grade_id: int | None, manager_id: int | None, reason: str
+) -> None:
+    """Puts right what was entered wrongly; the history keeps what it said before."""
+    _check_place(department_id, post_id, grade_id, manager_id, assignment.user_id)
+    assignment.department_id, assignment.post_id = department_id, post_id
+    assignment.grade_id, assignment.manager_id, assignment.reason = grade_id, manager_id, reason
+    session().flush()
+    apply_due_assignments(today(), [assignment.employee_id])
+
+
+def reassign(from_department: int, to_department: int, day: date, reason: str | None) -> None:
+    """Whoever works in *from_department* on *day* or is planned to works in *to_department* from *day* on (a merge)."""
+    s = session()
+    rows = s.scalars(
+        select(Assignment).where(Assignment.department_id == from_department, or_(Assignment.to_day.is_(None), Assignment.to_day > day))
+    ).all()
+    for row in rows:
+        if row.from_day >= day:
+            row.department_id = to_department
+            continue
+        end = row.to_day
+        row.to_day = day
+        s.flush()
+        same = {k: getattr(row, k) for k in ("employee_id", "user_id", "post_id", "grade_id", "manager_id")}
+        s.add(Assignment(**same, department_id=to_department, from_day=day, to_day=end, reason=reason))
+    s.flush()
+    if day <= today():
+        apply_due_assignments(today(), {row.employee_id for row in rows})
+
+
+# ------------------------------------------------------------------ probation, contact
+@operation(by=_administers, label=_l("Make regular"), icon="user-check", arguments={"day": Argument("date", _l("Regular from"))})
+def make_regular(employee: Employee, day: date | None) -> None:
+    """Probation ends; a later day is noted and happens by itself."""
+    terms = _terms(employee.id)
+    if terms.state != "probation":
+        raise Refusal(_("This person is not on probation."), code="wrong_state")
+    day = day or today()
+    if day < terms.joined_on:
+        raise Invalid({"day": _("This is before the day of joining.")})
+    terms.regular_on = day
+    if day <= today():
+        terms.state = "regular"
+
+
+@operation(
+    by=lambda c, v: (c.user_id == v.me) | v.holds("staff_admin"),
+    label=_l("Change contact"),
+    icon="phone",
+    arguments={"work_phone": text(_l("Work phone"), max_length=40)},
+)
+def change_contact(employee: Employee, work_phone: str | None) -> None:
+    """The phone colleagues find in the directory, kept by the person or HR."""
+    employee.work_phone = work_phone
+
+
+def _terms(employee_id: int) -> Employment:
+    return session().scalars(select(Employment).where(Employment.employee_id == employee_id).with_for_update()).one()
+
+
+# ------------------------------------------------------------------ leaving and coming back
+@operation(
+    by=_administers,
+    label=_l("Leaves the company"),
+    icon="user-off",
+    tone="danger",
+    arguments={"last_day": Argument("date", _l("Last day at work"), required=True), "reason": text(_l("Reason"))},
+)
+def leave_company(employee: Employee, last_day: date, reason: str | None) -> None:
+    """The account closes when the last day is over; everything the person did stays."""
+    terms = _terms(employee.id)
+    rows = _locked_assignments(employee.id)
+    current = rules.in_force(rows, last_day)
+    if terms.state == "left" or current is None:
+        raise Refusal(_("The person does not work here on that day."), code="not_employed")
+    if any(a.from_day > last_day for a in rows):
+        raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
+    terms.left_on = last_day
+    current.to_day = last_day + timedelta(days=1)
+    if reason:
+        current.reason = reason
+    session().flush()
+    apply_due_assignments(today(), [employee.id])
+
+
+@operation(
+    by=_administers,
+    label=_l("Rehire"),
+    icon="user-plus",
+    arguments={**PLACE, "from_day": Argument("date", _l("Joins again on"), required=True), "reason": text(_l("Reason"))},
+)
+def rehire(
+    employee: Employee,
+    department_id: int,
+    post_id: int | None,
+    grade_id: int | None,
+    manager_id: int | None,
+    from_day: date,
+    reason: str | None,
+) -> None:
+    """Somebody who left comes back under the same number; the account opens on that day."""
+    terms = _terms(employee.id)
+    if terms.left_on is None or from_day <= terms.left_on:
+        raise Refusal(_("The person works here until then."), code="employed")
+    _check_place(department_id, post_id, grade_id, manager_id, employee.user_id)
+    values = dict(zip(FIELDS, (department_id, post_id, grade_id, manager_id), strict=True))
+    s = session()
+    s.add(Assignment(employee_id=employee.id, user_id=employee.user_id, **values, from_day=from_day, reason=reason))
+    s.flush()
+    apply_due_assignments(today(), [employee.id])
+
+
+# ------------------------------------------------------------------ what a day brings
+def apply_due_assignments(day: date, employees: Iterable[int] | None = None) -> int:
+    """Brings today's copies to what the assignments say about *day*; returns how many people changed. Idempotent.
+
+    Joins, moves and departures that became due are published here. *employees* limits it to these ids.
+    """
+    changed = 0 if employees is not None else apply_due_departments(day)
+    s = session()
+    rows = (
+        select(Employee, Employment, Assignment)
+        .join(Employment, Employment.employee_id == Employee.id)
+        .outerjoin(Assignment, (Assignment.employee_id == Employee.id) & covers(Assignment, day) & Assignment.archived_at.is_(None))
+    )
+    if employees is not None:
+        rows = rows.where(Employee.id.in_(list(employees)))
+    else:
+        differs = [getattr(Employee, k).is_distinct_from(getattr(Assignment, k)) for k in ("department_id", "post_id")]
+        differs += [getattr(Employment, k).is_distinct_from(getattr(Assignment, k)) for k in ("grade_id", "manager_id")]
+        due = (Employment.state == "probation") & (Employment.regular_on <= day)
+        rows = rows.where(or_(Employee.active != Assignment.id.is_not(None), Assignment.id.is_not(None) & or_(*differs), due))
+    for employee, terms, assignment in s.execute(rows).all():
+        changed += _apply(employee, terms, assignment, day)
+    s.flush()
+    return changed
+
+
+def _apply(employee: Employee, terms: Employment, assignment: Assignment | None, day: date) -> bool:
+    if assignment is None:
+        gone = employee.active and terms.left_on is not None and terms.left_on < day
+        if gone:
+            employee.active, terms.state = False, "left"
+            _set_account(employee.user_id, False)
+            publish(EmployeeLeft(employee.id, employee.user_id, terms.left_on or day))
+        return gone
+    before = (employee.department_id, employee.post_id, terms.grade_id, terms.manager_id)
+    after = (assignment.department_id, assignment.post_id, assignment.grade_id, assignment.manager_id)
+    joins = not employee.active
+    employee.department_id, employee.post_id = assignment.department_id, assignment.post_id
+    terms.grade_id, terms.manager_id = assignment.grade_id, assignment.manager_id
+    regular = terms.state == "probation" and terms.regular_on is not None and terms.regular_on <= day
+    if regular:
+        terms.state = "regular"
+    if joins:
+        if terms.state == "left":
+            terms.state, terms.joined_on, terms.left_on = "regular", assignment.from_day, None
+        employee.active = True
+        _set_account(employee.user_id, True)
+        publish(EmployeeJoined(employee.id, employee.user_id, assignment.department_id, assignment.from_day))
+    elif before != after:
+        publish(EmployeeMoved(employee.id, employee.user_id, before[0], after[0], assignment.from_day))
+    return joins or regular or before != after
+
+
+def _set_account(user_id: int, active: bool) -> None:
+    # an inactive account ends every session: app_begin asks for it with each transaction
+    session().execute(update(User).where(User.id == user_id).values(active=active))

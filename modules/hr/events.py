@@ -1,0 +1,74 @@
+"""What happens to people and departments, as others hear of it."""
+
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True)
+class EmployeeJoined:
+    """Somebody works here from *day* on (published on that day, or later when it was entered late)."""
+
+    employee_id: int
+    user_id: int
+    department_id: int
+    day: date
+
+
+@dataclass(frozen=True)
+class EmployeeMoved:
+    """From *day* on somebody has another department, post, grade or manager; published when it takes effect."""
+
+    employee_id: int
+    user_id: int
+    from_department_id: int
+    to_department_id: int
+    day: date
+
+
+@dataclass(frozen=True)
+class EmployeeLeft:
+    """*last_day* was somebody's last day here; published when it is over."""
+
+    employee_id: int
+    user_id: int
+    last_day: date
+
+
+@dataclass(frozen=True)
+class DepartmentChanged:
+    """A department has another name or place from *day* on, or does not exist any more (*closed*)."""
+
+    department_id: int
+    name: str
+    day: date
+    closed: bool
+
+
+@dataclass(frozen=True)
+class HeadAppointed:
+    """Somebody answers for a department from *from_day* until *to_day* (not included, None: open)."""
+
+    department_id: int
+    user_id: int
+    kind: str
+    from_day: date
+    to_day: date | None
+
+
+@dataclass(frozen=True)
+class LeaveSubmitted:
+    """Somebody asks for leave; *deciders* are the user ids of those who may answer."""
+
+    leave_id: int
+    user_id: int
+    deciders: list[int]
+
+
+@dataclass(frozen=True)
+class LeaveDecided:
+    """A leave is approved, rejected or cancelled (*state*)."""
+
+    leave_id: int
+    user_id: int
+    state: str
+    decided_by: int | None
