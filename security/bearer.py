@@ -21,7 +21,6 @@ from security.tokens import JWT_TYPES, LEEWAY, BadToken, text_claim, verify
 
 log = structlog.get_logger(__name__)
 
-SAMPLE_CLIENT = "portal-demo-cli"
 REMEMBERED = 10_000
 
 

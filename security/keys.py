@@ -58,14 +58,13 @@ class KeyCache:
     def key(self, kid: str) -> RSAKey:
         """The key called *kid*.  Raises `UnknownKey`."""
         known = kid in self._keys
-        if not known or self._old():
-            # whoever already has the key does not wait for another thread that is asking
-            if self._lock.acquire(blocking=not known):
-                try:
-                    if kid not in self._keys or self._old():
-                        self._refresh()
-                finally:
-                    self._lock.release()
+        # whoever already has the key does not wait for another thread that is asking
+        if (not known or self._old()) and self._lock.acquire(blocking=not known):
+            try:
+                if kid not in self._keys or self._old():
+                    self._refresh()
+            finally:
+                self._lock.release()
         try:
             return self._keys[kid]
         except KeyError:

@@ -268,7 +268,8 @@ def logged_out(sid: str) -> bool:
 def living_at_keycloak(older_than: timedelta = timedelta(seconds=10)) -> dict[str, str]:
     """Keycloak sessions that portal sessions hang on, with their person: sid → subject.  The youngest are left out."""
     columns = select(ServerSession.sid, ServerSession.subject).distinct()
-    which = (*_LIVING, ServerSession.sid.is_not(None), ServerSession.subject.is_not(None), ServerSession.created_at < func.now() - older_than)
+    linked = (ServerSession.sid.is_not(None), ServerSession.subject.is_not(None))
+    which = (*_LIVING, *linked, ServerSession.created_at < func.now() - older_than)
     with unrestricted("sessions to compare with Keycloak") as s:
         return {str(row.sid): str(row.subject) for row in s.execute(columns.where(*which))}
 

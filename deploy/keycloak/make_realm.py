@@ -69,9 +69,9 @@ def subject(username: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "https://shuniu.example/people/" + username))
 
 
-def mapper(name: str, kind: str, **config: str) -> dict[str, Any]:
+def mapper(name: str, kind: str, config: dict[str, str]) -> dict[str, Any]:
     """A protocol mapper of a client."""
-    return {"name": name, "protocol": "openid-connect", "protocolMapper": kind, "config": {k.replace("__", "."): v for k, v in config.items()}}
+    return {"name": name, "protocol": "openid-connect", "protocolMapper": kind, "config": config}
 
 
 def roles_mapper() -> dict[str, Any]:
@@ -79,13 +79,15 @@ def roles_mapper() -> dict[str, Any]:
     return mapper(
         "portal roles",
         "oidc-usermodel-client-role-mapper",
-        usermodel__clientRoleMapping__clientId=CLIENT,
-        claim__name="roles",
-        jsonType__label="String",
-        multivalued="true",
-        id__token__claim="true",
-        access__token__claim="true",
-        userinfo__token__claim="false",
+        {
+            "usermodel.clientRoleMapping.clientId": CLIENT,
+            "claim.name": "roles",
+            "jsonType.label": "String",
+            "multivalued": "true",
+            "id.token.claim": "true",
+            "access.token.claim": "true",
+            "userinfo.token.claim": "false",
+        },
     )
 
 
@@ -94,12 +96,14 @@ def number_mapper() -> dict[str, Any]:
     return mapper(
         "employee number",
         "oidc-usermodel-attribute-mapper",
-        user__attribute="employee_number",
-        claim__name="employee_number",
-        jsonType__label="String",
-        id__token__claim="true",
-        access__token__claim="true",
-        userinfo__token__claim="false",
+        {
+            "user.attribute": "employee_number",
+            "claim.name": "employee_number",
+            "jsonType.label": "String",
+            "id.token.claim": "true",
+            "access.token.claim": "true",
+            "userinfo.token.claim": "false",
+        },
     )
 
 
@@ -108,9 +112,11 @@ def audience_mapper() -> dict[str, Any]:
     return mapper(
         "audience " + AUDIENCE,
         "oidc-audience-mapper",
-        included__client__audience=AUDIENCE,
-        access__token__claim="true",
-        id__token__claim="false",
+        {
+            "included.client.audience": AUDIENCE,
+            "access.token.claim": "true",
+            "id.token.claim": "false",
+        },
     )
 
 
@@ -248,7 +254,9 @@ def service_account() -> dict[str, Any]:
 def user_profile() -> dict[str, Any]:
     """Declares the employee number: shown to the person, edited by administrators only."""
 
-    def attribute(name: str, display: str, *, editor: str = "user", validations: dict[str, Any] | None = None, required: bool = False) -> dict[str, Any]:
+    def attribute(
+        name: str, display: str, *, editor: str = "user", validations: dict[str, Any] | None = None, required: bool = False
+    ) -> dict[str, Any]:
         described: dict[str, Any] = {
             "name": name,
             "displayName": display,

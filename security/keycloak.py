@@ -1,0 +1,257 @@
+"""What the portal does at Keycloak's administration interface, as the service account of its own client.
+
+Everything here runs outside people's requests: Keycloak answers some of these calls only after calling the portal back.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import structlog
+from keycloak import KeycloakAdmin, KeycloakOpenIDConnection
+from keycloak.exceptions import KeycloakConnectionError, KeycloakError, KeycloakGetError
+from sqlalchemy import func, select
+
+from portal.kernel.db import unrestricted
+from portal.kernel.errors import Unavailable
+from portal.kernel.outbox import enqueue, handler
+from portal.kernel.settings import settings
+from security import sessions
+from security.sessions import Account, RoleWrite
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT = 10
+PAGE = 500
+
+
+class Administration:
+    """Keycloak's administration of our realm.  Methods raise `KeycloakError`, of which `unreachable` tells the passing ones."""
+
+    def __init__(self, issuer: str, client_id: str, client_secret: str) -> None:
+        server, _, realm = issuer.partition("/realms/")
+        self.client_id = client_id
+        connection = KeycloakOpenIDConnection(
+            server_url=server + "/", realm_name=realm, client_id=client_id, client_secret_key=client_secret, timeout=TIMEOUT
+        )
+        self._admin = KeycloakAdmin(connection=connection)
+        self._client: str | None = None
+
+    @property
+    def client(self) -> str:
+        """Keycloak's own identifier of our client."""
+        if self._client is None:
+            found = self._admin.get_client_id(self.client_id)
+            if found is None:
+                raise KeycloakGetError(f"client {self.client_id} not found", response_code=404)
+            self._client = str(found)
+        return self._client
+
+    def write_role(self, subject: str, role_key: str, operation: str) -> None:
+        """Give or take a client role; a role the realm lacks is created before it is given."""
+        try:
+            role = self._admin.get_client_role(self.client, role_key)
+        except KeycloakGetError as error:
+            if error.response_code != 404:
+                raise
+            if operation == "remove":
+                return
+            self._admin.create_client_role(self.client, {"name": role_key}, skip_exists=True)
+            role = self._admin.get_client_role(self.client, role_key)
+        if operation == "add":
+            self._admin.assign_client_role(subject, self.client, [role])
+        else:
+            self._admin.delete_client_roles_of_user(subject, self.client, [role])
+
+    def set_enabled(self, subject: str, enabled: bool) -> None:
+        """Let the account sign in, or no longer; what it has running is ended by `log_out`."""
+        person = self._admin.get_user(subject)
+        if person.get("enabled") != enabled:
+            # a part of the representation would wipe the rest: read, change, write
+            self._admin.update_user(subject, person | {"enabled": enabled})
+
+    def log_out(self, subject: str) -> None:
+        """End all Keycloak sessions of the account; Keycloak then calls the portal's back-channel."""
+        self._admin.user_logout(subject)
+
+    def sessions_of(self, subject: str) -> set[str]:
+        """The account's Keycloak sessions; none when the account is gone."""
+        try:
+            return {str(s["id"]) for s in self._admin.get_sessions(subject)}
+        except KeycloakGetError as error:
+            if error.response_code == 404:
+                return set()
+            raise
+
+    def open_sessions(self) -> set[str]:
+        """All Keycloak sessions that signed in to the portal; some may be missing when sessions end while the pages are read."""
+        found: set[str] = set()
+        first = 0
+        while True:
+            page = self._admin.get_client_all_sessions(self.client, {"first": first, "max": PAGE})
+            found |= {str(s["id"]) for s in page}
+            if len(page) < PAGE:
+                return found
+            first += PAGE
+
+
+def unreachable(error: Exception) -> bool:
+    """Keycloak is away or in trouble, as opposed to saying no: worth another try."""
+    if isinstance(error, KeycloakConnectionError | requests.RequestException):
+        return True
+    return isinstance(error, KeycloakError) and (error.response_code is None or error.response_code >= 500)
+
+
+_administrations: dict[tuple[str, str, str], Administration] = {}
+_lock = threading.Lock()
+
+
+def administration() -> Administration:
+    """The administration of the active settings.  Raises `Unavailable` when Keycloak cannot be reached."""
+    active = settings()
+    key = (active.oidc_issuer, active.oidc_client_id, active.oidc_client_secret)
+    with _lock:
+        if key not in _administrations:
+            try:
+                _administrations[key] = Administration(*key)
+            except (KeycloakError, requests.RequestException) as error:
+                raise Unavailable("identity provider", code="identity_provider_unavailable", retry_after=30) from error
+        return _administrations[key]
+
+
+# ------------------------------------------------------------------ role changes
+@handler("security.role_writes")
+def _role_writes_queued() -> None:
+    push_role_writes()
+
+
+def push_role_writes() -> int:
+    """Write the queued role changes to Keycloak, oldest first.  Returns how many were written.
+
+    While Keycloak is away they stay queued and win over its word; one it refuses does not hold up those of other people.
+    """
+    if settings().local_accounts:
+        return 0
+    done, stuck = 0, set[int]()
+    try:
+        admin = administration()
+        for write_id, user_id in _pending():
+            if user_id not in stuck:
+                if _push(admin, write_id):
+                    done += 1
+                else:
+                    stuck.add(user_id)
+    except Unavailable:
+        log.warning("keycloak.unreachable", work="role writes")
+    return done
+
+
+def _pending() -> list[tuple[int, int]]:
+    with unrestricted("role changes waiting for Keycloak") as s:
+        rows = s.execute(select(RoleWrite.id, RoleWrite.user_id).where(RoleWrite.done_at.is_(None)).order_by(RoleWrite.id).limit(PAGE))
+        return [(row.id, row.user_id) for row in rows]
+
+
+def _push(admin: Administration, write_id: int) -> bool:
+    """Write one change; False when the person's later changes must wait behind it.  Raises `Unavailable`."""
+    with unrestricted("role change to Keycloak") as s:
+        write = s.scalar(select(RoleWrite).where(RoleWrite.id == write_id, RoleWrite.done_at.is_(None)).with_for_update(skip_locked=True))
+        if write is None:
+            return False
+        subject = s.scalar(select(Account.subject).where(Account.user_id == write.user_id))
+        if subject is None:
+            return False  # nobody there to write to before the first sign-in links the account
+        try:
+            admin.write_role(subject, write.role_key, write.operation)
+        except Exception as error:
+            write.attempts += 1
+            write.last_error = f"{type(error).__name__}: {error}"[:500]
+            if not isinstance(error, KeycloakError | requests.RequestException):
+                raise
+            log.warning("keycloak.role_write_failed", write=write_id, error=write.last_error)
+            away = unreachable(error)
+        else:
+            write.done_at, write.last_error = func.now(), None
+            return True
+    if away:
+        raise Unavailable("identity provider", code="identity_provider_unavailable", retry_after=30)
+    return False
+
+
+# ------------------------------------------------------------------ people leaving and coming back
+@handler("security.account_enabled")
+def _account_enabled(user_id: int, enabled: bool) -> None:
+    subject = _subject(user_id)
+    if subject is None or settings().local_accounts:
+        return
+    admin = administration()
+    admin.set_enabled(subject, enabled)
+    if not enabled:
+        admin.log_out(subject)
+
+
+@handler("security.sign_out")
+def _sign_out(user_id: int) -> None:
+    sessions.end_by_user(user_id)
+    subject = _subject(user_id)
+    if subject is not None and not settings().local_accounts:
+        administration().log_out(subject)
+
+
+def _subject(user_id: int) -> str | None:
+    with unrestricted("Keycloak account of a person") as s:
+        return s.scalar(select(Account.subject).where(Account.user_id == user_id))
+
+
+def set_enabled(user_id: int, enabled: bool, key: str) -> None:
+    """Have Keycloak enable or disable the account of *user_id*, ending its sessions there; queued with this transaction.
+
+    *key* says which change this is (for example the id of the leaving), so that a repetition does nothing.
+    """
+    enqueue("security.account_enabled", {"user_id": user_id, "enabled": enabled}, key=f"security.account_enabled:{key}")
+
+
+def sign_out_everywhere(user_id: int, key: str) -> None:
+    """Have all sessions of *user_id* ended, here and at Keycloak; queued with this transaction.  *key*: which occasion this is."""
+    enqueue("security.sign_out", {"user_id": user_id}, key=f"security.sign_out:{key}")
+
+
+# ------------------------------------------------------------------ catching up
+@dataclass(frozen=True)
+class CaughtUp:
+    """What a comparison with Keycloak's sessions found."""
+
+    compared: int
+    ended: int
+
+
+def catch_up() -> CaughtUp | None:
+    """End the sessions whose Keycloak session is over: its back-channel call may have come while the portal was down.
+
+    None when Keycloak could not be asked; then nothing is ended.
+    """
+    if settings().local_accounts:
+        return None
+    ours = sessions.living_at_keycloak()  # first ours, then Keycloak's: a sign-in between the two is not missed
+    if not ours:
+        return CaughtUp(0, 0)
+    try:
+        admin = administration()
+        theirs = admin.open_sessions()
+        missing = {sid: subject for sid, subject in ours.items() if sid not in theirs}
+        still_open: dict[str, set[str]] = {subject: admin.sessions_of(subject) for subject in set(missing.values())}
+    except (KeycloakError, requests.RequestException, Unavailable) as error:
+        log.warning("keycloak.unreachable", work="catching up", error=type(error).__name__)
+        return None
+    gone = [sid for sid, subject in missing.items() if sid not in still_open[subject]]
+    ended = sum(sessions.end_by_sid(sid, "over at Keycloak") for sid in gone)
+    if ended:
+        log.info("sessions.caught_up", compared=len(ours), ended=ended)
+    return CaughtUp(len(ours), ended)
+
+
+def health() -> dict[str, Any]:
+    """How many role changes wait for Keycloak: for the health page."""
+    with unrestricted("role changes waiting for Keycloak") as s:
+        return {"role_writes_waiting": s.scalar(select(func.count()).where(RoleWrite.done_at.is_(None))) or 0}
