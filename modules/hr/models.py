@@ -201,8 +201,10 @@ class GradeRate(Record):
 
     __table_args__ = (
         ordered_period("hr_grade_rate_ordered"),
-        CheckConstraint(
-            "base_salary >= 0 AND performance_pay >= 0 AND project_performance >= 0 AND daily_cost >= 0", name="hr_grade_rate_not_negative"
+        checked(
+            "hr_grade_rate_not_negative",
+            "base_salary >= 0 AND performance_pay >= 0 AND project_performance >= 0 AND daily_cost >= 0",
+            _l("Not below zero."),
         ),
         never_overlapping("hr_grade_rate_apart", "grade_id"),
     )
@@ -248,7 +250,7 @@ class Employee(Record):
 
     def before_update(self, ctx: Any) -> None:
         """The account keeps the name of its person."""
-        if inspect(self).attrs.name.history.has_changes():
+        if inspect(self).attrs["name"].history.has_changes():
             first, last = rules.split_name(self.name)
             user_id = self.user_id
             with acting() as s:

@@ -120,7 +120,7 @@ class Project(Document):
         """Those who keep the project's name hear of a new one. What is over is not changed any more."""
         if self.state in ("closed", "cancelled"):
             raise Refusal(_("This project is over and cannot be changed."), code="wrong_state")
-        if inspect(self).attrs.name.history.has_changes():
+        if inspect(self).attrs["name"].history.has_changes():
             event = ProjectRenamed(self.id, self.number, self.name)
             with acting():
                 publish(event)
