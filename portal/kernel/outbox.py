@@ -53,12 +53,14 @@ MAX_ATTEMPTS = 10
 KEEP_DONE = timedelta(days=30)
 
 handlers: dict[str, Handler] = {}
+_failures: dict[str, "Callable[[dict[str, Any], str, bool], None]"] = {}
 
 
-def handler(name: str) -> Callable[[Handler], Handler]:
+def handler(name: str, failed: Callable[[dict[str, Any], str, bool], None] | None = None) -> Callable[[Handler], Handler]:
     """Register the function that does the work called *name*.
 
     It gets the payload as keyword arguments and runs inside `unrestricted`.  It must be idempotent towards the outside world.
+    *failed* is called with payload, error and whether this was the last attempt, in the transaction that records the failure.
     """
 
     def register(function: Handler) -> Handler:
@@ -66,6 +68,8 @@ def handler(name: str) -> Callable[[Handler], Handler]:
         if known is not None and known.__qualname__ != function.__qualname__:
             raise ValueError(f"two handlers are called {name}")
         handlers[name] = function
+        if failed is not None:
+            _failures[name] = failed
         return function
 
     return register
@@ -84,6 +88,11 @@ def enqueue(handler_name: str, payload: dict[str, Any], key: str, at: datetime |
     """
     values = {"key": key, "handler": handler_name, "payload": orjson.dumps(payload).decode(), "at": at}
     session().execute(_INSERT, values)
+    ring_after_commit()
+
+
+def ring_after_commit() -> None:
+    """Have the workers rung for once this transaction is committed; for code that inserts rows by itself."""
     waiting = session().info
     if not waiting.get("doorbell"):
         waiting["doorbell"] = True
@@ -185,7 +194,11 @@ def _failed(letter: Letter, token: str, error: Exception) -> bool:
     problem = f"{type(error).__name__}: {error}"[:2000]
     values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts), "most": MAX_ATTEMPTS}
     with unrestricted("outbox: record a failure") as s:
-        return s.execute(_FAILED, values).scalar() is not None
+        row = s.execute(_FAILED, values).one_or_none()
+        dead = row is not None and row.dead_at is not None
+        if row is not None and letter.handler in _failures:
+            _failures[letter.handler](letter.payload, problem, dead)
+    return dead
 
 
 def resend(ids: list[int]) -> int:

@@ -1,0 +1,235 @@
+"""Tables of notices, their deliveries and people's preferences, warning rules and warnings."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, DateTime, ForeignKey, Index, Text, UniqueConstraint, any_, false, or_, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.kernel.document import Record, User, live_unique
+from portal.kernel.i18n import _l
+
+FIXED = {"readonly": True, "protected": True}
+"""Columns only the system writes: the application role has no grant on them."""
+
+SEVERITIES = {"info": _l("Hint"), "warn": _l("Warning"), "risk": _l("Risk")}
+SEVERITY_TONES = {"info": "info", "warn": "warn", "risk": "risk"}
+CHANNELS = {"mail": _l("E-mail"), "wecom": _l("WeCom"), "dingtalk": _l("DingTalk"), "feishu": _l("Feishu"), "webhook": _l("Webhook")}
+"""Ways out of the portal; in the portal itself every notice is shown."""
+
+
+class Notice(Record):
+    """Something one person is told, once per key.  *params* hold ids and plain values; the words come when it is read."""
+
+    __tablename__ = "notify_notice"
+    __label__ = _l("Notice")
+    __label_plural__ = _l("Notices")
+
+    receiver_id: Mapped[int] = mapped_column(ForeignKey(User.id), info={"label": _l("Receiver"), "lookup": "employees", **FIXED})
+    kind: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), **FIXED})
+    record_type: Mapped[str | None] = mapped_column(Text, info={"label": _l("Kind of record"), **FIXED})
+    record_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Record"), **FIXED})
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **FIXED})
+    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **FIXED})
+    read_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Read")})
+
+    __table_args__ = (
+        UniqueConstraint("receiver_id", "key", name="notify_notice_once"),
+        Index("notify_notice_newest", "receiver_id", text("id desc")),
+        Index("notify_notice_unread", "receiver_id", postgresql_where=text("read_at is null and archived_at is null")),
+    )
+
+    def see(c: Any, v: Any) -> Any:
+        return c.receiver_id == v.me
+
+    def change(c: Any, v: Any) -> Any:
+        return c.receiver_id == v.me
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class Delivery(Record):
+    """One notice on its way out by one channel.  held: waits for the digest; sent at least once, with one message id."""
+
+    __tablename__ = "notify_delivery"
+    __label__ = _l("Delivery")
+    __label_plural__ = _l("Deliveries")
+    STATES = ("waiting", "held", "sent", "skipped", "failed")
+
+    notice_id: Mapped[int] = mapped_column(ForeignKey(Notice.id), info={"label": _l("Notice"), **FIXED})
+    receiver_id: Mapped[int] = mapped_column(
+        ForeignKey(User.id), index=True, info={"label": _l("Receiver"), "lookup": "employees", **FIXED}
+    )
+    channel: Mapped[str] = mapped_column(Text, info={"label": _l("Channel"), "choices": CHANNELS, **FIXED})
+    state: Mapped[str] = mapped_column(
+        Text,
+        server_default="waiting",
+        info={
+            "label": _l("State"),
+            "choices": {
+                "waiting": _l("Waiting"),
+                "held": _l("Held for the digest"),
+                "sent": _l("Sent"),
+                "skipped": _l("Not sent"),
+                "failed": _l("Failed"),
+            },
+            "tone": {"waiting": "info", "held": "rest", "sent": "ok", "skipped": "rest", "failed": "risk"},
+        },
+    )
+    attempts: Mapped[int] = mapped_column(server_default="0", info={"label": _l("Attempts"), **FIXED})
+    last_error: Mapped[str | None] = mapped_column(Text, info={"label": _l("Last error"), **FIXED})
+    sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Sent"), **FIXED})
+
+    __table_args__ = (
+        UniqueConstraint("notice_id", "channel", name="notify_delivery_once"),
+        Index("notify_delivery_held", "channel", "receiver_id", postgresql_where=text("state = 'held'")),
+    )
+
+    def see(c: Any, v: Any) -> Any:
+        return c.receiver_id == v.me
+
+    def change(c: Any, v: Any) -> Any:
+        return v.holds("system")
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.state}"
+
+
+class Preference(Record):
+    """How one person wants one kind of notice by one channel; without a row the kind's default holds."""
+
+    __tablename__ = "notify_preference"
+    __label__ = _l("Notice preference")
+    __label_plural__ = _l("Notice preferences")
+    MODES = {"now": _l("At once"), "digest": _l("Daily digest"), "off": _l("Off")}
+
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), info={"label": _l("Person"), "lookup": "employees", "readonly": True})
+    kind: Mapped[str] = mapped_column(Text, info={"label": _l("Kind")})
+    channel: Mapped[str] = mapped_column(Text, info={"label": _l("Channel"), "choices": CHANNELS})
+    mode: Mapped[str] = mapped_column(Text, info={"label": _l("When"), "choices": MODES})
+
+    __table_args__ = (live_unique("notify_preference_live", "user_id", "kind", "channel"), Index("notify_preference_user", "user_id"))
+
+    def see(c: Any, v: Any) -> Any:
+        return c.user_id == v.me
+
+    def change(c: Any, v: Any) -> Any:
+        return c.user_id == v.me
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.channel}"
+
+
+class WarningRule(Record):
+    """A risk rule as administrators set it; what it looks for is declared by a module under *code* (ALR-03)."""
+
+    __tablename__ = "notify_warning_rule"
+    __label__ = _l("Warning rule")
+    __label_plural__ = _l("Warning rules")
+
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Rule")})
+    name: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("Name"), "help": _l("Empty: the name of the rule.")})
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("On")})
+    severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES})
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Parameters")})
+    scope_axis: Mapped[str] = mapped_column(
+        Text,
+        server_default="company",
+        info={
+            "label": _l("Scope"),
+            "choices": {
+                "company": _l("Whole company"),
+                "domain": _l("Business domains"),
+                "project": _l("Projects"),
+                "department": _l("Departments"),
+            },
+        },
+    )
+    scope_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Only these")})
+    receivers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{owner}'"), info={"label": _l("Receivers")})
+    channels: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{mail}'"), info={"label": _l("Channels")})
+    workdays_only: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("On working days only")})
+    quiet_from: Mapped[int | None] = mapped_column(info={"label": _l("Quiet from (hour)")})
+    quiet_to: Mapped[int | None] = mapped_column(info={"label": _l("Quiet until (hour)")})
+    scanned_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Last scan"), **FIXED})
+    scan_seconds: Mapped[float | None] = mapped_column(info={"label": _l("Scan took (seconds)"), **FIXED})
+
+    __table_args__ = (Index("notify_warning_rule_code", "code"),)
+
+    def see(c: Any, v: Any) -> Any:
+        return v.person
+
+    def change(c: Any, v: Any) -> Any:
+        return v.holds("system")
+
+    def __str__(self) -> str:
+        return self.name or self.code
+
+
+class Warning_(Record):
+    """A condition a rule found: raised once, kept up to date while it lasts, closed when it clears (ALR-04)."""
+
+    __tablename__ = "notify_warning"
+    __label__ = _l("Risk warning")
+    __label_plural__ = _l("Risk warnings")
+    STATES = ("open", "acknowledged", "snoozed", "closed")
+    wide = {"projects": lambda c: c.project_id.is_not(None), "staff": lambda c: c.user_id.is_not(None)}
+
+    rule_id: Mapped[int] = mapped_column(ForeignKey(WarningRule.id), index=True, info={"label": _l("Rule"), **FIXED})
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Rule"), **FIXED})
+    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **FIXED})
+    record_type: Mapped[str] = mapped_column(Text, info={"label": _l("Kind of record"), **FIXED})
+    record_id: Mapped[int] = mapped_column(BigInteger, info={"label": _l("Record"), **FIXED})
+    subject: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("About"), **FIXED})
+    project_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Project"), **FIXED})
+    department_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Department"), **FIXED})
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees", **FIXED}
+    )
+    receivers: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Receivers"), **FIXED})
+    severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES, **FIXED})
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **FIXED})
+    state: Mapped[str] = mapped_column(
+        Text,
+        server_default="open",
+        info={
+            "label": _l("State"),
+            "choices": {"open": _l("Open"), "acknowledged": _l("Acknowledged"), "snoozed": _l("Snoozed"), "closed": _l("Closed")},
+            "tone": {"open": "risk", "acknowledged": "info", "snoozed": "rest", "closed": "ok"},
+        },
+    )
+    raised_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("now()"), info={"label": _l("Raised"), **FIXED}
+    )
+    changed_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("now()"), info={"label": _l("Last change"), **FIXED}
+    )
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Cleared"), **FIXED})
+    assignee_id: Mapped[int | None] = mapped_column(
+        ForeignKey(User.id), index=True, info={"label": _l("Assigned to"), "lookup": "employees", **FIXED}
+    )
+    snoozed_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Snoozed until"), **FIXED})
+
+    __table_args__ = (
+        Index("notify_warning_live", "rule_id", "key", unique=True, postgresql_where=text("state <> 'closed'")),
+        Index("notify_warning_project", "project_id", text("raised_at desc")),
+        Index("notify_warning_newest", text("raised_at desc"), text("id desc")),
+        Index("notify_warning_department", "department_id"),
+    )
+
+    def see(c: Any, v: Any) -> Any:
+        return or_(
+            v.has("managed_projects", c.project_id),
+            v.has("staff", c.user_id),
+            v.has("headed_departments", c.department_id),
+            v.me == any_(c.receivers),
+            c.assignee_id == v.me,
+        )
+
+    def change(c: Any, v: Any) -> Any:
+        return false()
+
+    def __str__(self) -> str:
+        return self.subject or self.code
