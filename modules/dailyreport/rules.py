@@ -104,20 +104,6 @@ def is_late(submitted_at: datetime, deadline: datetime) -> bool:
     return submitted_at > deadline
 
 
-def leave_days(periods: Iterable[tuple[date, date, bool, bool]], workdays: Collection[date]) -> set[date]:
-    """Working days on which nobody has to report because the whole day is leave.
-
-    Each period is (first day, last day inclusive, starts at noon, ends at noon); a half day of leave still needs a report.
-    """
-    free: set[date] = set()
-    for first, last, from_noon, to_noon in periods:
-        for day in workdays:
-            half = (day == first and from_noon) or (day == last and to_noon)
-            if first <= day <= last and not half:
-                free.add(day)
-    return free
-
-
 def expected_days(workdays: Iterable[date], joined_on: date | None, last_day: date | None, on_leave: Collection[date] = ()) -> list[date]:
     """Working days of the employment from *joined_on* to *last_day*, both included, without leave: the days a report is due for."""
     if joined_on is None:

@@ -102,17 +102,6 @@ class TestDeadline:
         assert rules.report_deadline(day, weekdays, time(0), ZONE).date() > day
 
 
-@pytest.mark.req("DAY-02")
-@given(DAYS, st.integers(0, 10), st.booleans(), st.booleans())
-def test_a_whole_day_of_leave_needs_no_report_and_half_a_day_does(first, length, from_noon, to_noon):
-    last = first + timedelta(days=length)
-    days = [first + timedelta(days=n) for n in range(-2, length + 3)]
-    free = rules.leave_days([(first, last, from_noon, to_noon)], days)
-    assert all(first <= d <= last for d in free)
-    assert (first in free) == (not from_noon and not (length == 0 and to_noon))
-    assert len(free) >= length - 1
-
-
 @pytest.mark.req("DAY-08")
 class TestStatistics:
     @given(st.integers(0, 500), st.integers(0, 500))

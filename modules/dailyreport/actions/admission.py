@@ -1,6 +1,6 @@
 """Whether a person may report on a day, when that is late, and what may stand on a line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -11,8 +11,9 @@ from sqlalchemy import select
 from modules.dailyreport import rules
 from modules.dailyreport.models import CATEGORIES, ClosedMonth
 from modules.dailyreport.rules import Fault
-from modules.hr.models import Employment, Leave
-from modules.project.actions import projects_open_to
+from modules.hr.actions import away
+from modules.hr.models import Employment
+from modules.project.actions import OpenProject, projects_open_to
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session
@@ -110,22 +111,22 @@ def day_of(person: int, day: date, working: WorkingCalendar | None = None) -> Da
     workday = working.is_workday(day)
     due = rules.report_deadline(day, working.next_workday, deadline_time.get(), calendar.zone())
     fault = rules.day_fault(day, calendar.today(), joined, last, closed)
-    return Day(day, workday, bool(days_on_leave(person, day, day + timedelta(days=1), [day])), fault, due)
+    return Day(day, workday, bool(days_on_leave(person, day, day + timedelta(days=1))), fault, due)
 
 
-def days_on_leave(person: int, start: date, end: date, workdays: Iterable[date]) -> set[date]:
-    """Days of [*start*, *end*) among *workdays* that are wholly approved leave of *person*."""
-    rows = session().execute(
-        select(Leave.from_day, Leave.to_day, Leave.from_half, Leave.to_half).where(
-            Leave.user_id == person, Leave.state == "approved", Leave.kind != "trip", Leave.from_day < end, Leave.to_day >= start
-        )
-    )
-    return rules.leave_days([(r.from_day, r.to_day, r.from_half == "pm", r.to_half == "am") for r in rows], list(workdays))
+def days_on_leave(person: int, start: date, end: date) -> set[date]:
+    """Days of [*start*, *end*) that are wholly approved leave of *person*; a business trip is work."""
+    return {day for (_user, day), leave in away([person], start, end).items() if leave.whole_day and leave.kind != "trip"}
+
+
+def open_projects(person: int, day: date) -> dict[int, OpenProject]:
+    """Projects *person* may report on for *day*, by id. Judged by the work date."""
+    return {p.id: p for p in projects_open_to(person, day)}
 
 
 def targets(person: int, day: date) -> dict[int, str]:
-    """Projects *person* may report on for *day*, by id, with the label a line keeps. Judged by the work date."""
-    return {p.id: f"{p.number} {p.name}" if p.number else p.name for p in projects_open_to(person, day)}
+    """The same with the label a line keeps."""
+    return {pk: p.label for pk, p in open_projects(person, day).items()}
 
 
 def check_line(entry: LineEntry, allowed: Mapping[int, str], index: int) -> dict[str, str]:

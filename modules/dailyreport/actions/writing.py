@@ -10,6 +10,7 @@ from modules.dailyreport import rules
 from modules.dailyreport.actions.admission import WORDS, Day, LineEntry, ReportEntry, check_report, day_of, targets
 from modules.dailyreport.events import ReportSubmitted
 from modules.dailyreport.models import DailyReport, LineText, ReportDraft, ReportLine
+from modules.hr.actions import heads_of
 from portal.kernel import calendar
 from portal.kernel.db import session
 from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Refusal
@@ -164,14 +165,6 @@ def hand_in(report: DailyReport, facts: Day) -> None:
         publish(ReportSubmitted(report.id, report.author_id, report.day, report.late))
 
 
-_ABOVE = text(
-    """with recursive up(id) as (
-         select department_id from hr_employee where user_id = :author
-         union select d.parent_id from hr_department d join up on d.id = up.id where d.parent_id is not null)
-       select exists (select 1 from hr_department_head h join up on up.id = h.department_id
-                       where h.user_id <> :author and h.archived_at is null
-                         and h.from_day <= :today and (h.to_day is null or h.to_day > :today))"""
-)
 _PROJECTS = text(
     """select distinct l.project_id, p.pm_id = :author as own, d.manager_id is not null and d.manager_id <> :author as managed
          from dailyreport_line l join project_project p on p.id = l.project_id join project_domain d on d.id = p.domain_id
@@ -185,7 +178,7 @@ def _deciders(author: int, report_id: int) -> dict[int | None, str]:
     The PM's own lines go to the domain manager or the head; somebody with nobody above decides alone.
     """
     s = session()
-    head = bool(s.scalar(_ABOVE, {"author": author, "today": calendar.today()}))
+    head = bool(heads_of(author))
     found: dict[int | None, str] = {None: "head" if head else "author"}
     for project_id, own, managed in s.execute(_PROJECTS, {"author": author, "report": report_id}):
         found[project_id] = "manager" if not own else "either" if head or managed else "author"

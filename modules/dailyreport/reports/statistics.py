@@ -103,7 +103,7 @@ def statistics(people: list[Person], period: Period) -> Statistics:
     working, today = WorkingCalendar.load(), calendar.today()
     workdays = [d for d in working.workdays(period.start, period.end) if d <= today]
     ids = [p.id for p in people]
-    away = absences(ids, period, workdays)
+    away = absences(ids, period)
     figures: dict[int, PersonFigures] = {}
     for person in people:
         due = rules.expected_days(workdays, person.joined_on, person.last_day, away.get(person.id, {}))
@@ -192,7 +192,7 @@ def trend(people: list[Person], period: Period, weeks: int = 12) -> list[Week]:
     whole = Period("month", first, first + timedelta(weeks=weeks))
     workdays = [d for d in working.workdays(whole.start, whole.end) if d <= today]
     ids = [p.id for p in people]
-    away = absences(ids, whole, workdays)
+    away = absences(ids, whole)
     r = DailyReport
     done: dict[Any, int] = dict(
         session()

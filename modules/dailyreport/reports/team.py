@@ -14,7 +14,8 @@ from modules.dailyreport import rules
 from modules.dailyreport.actions.deciding import decides
 from modules.dailyreport.models import CATEGORIES, DailyReport, ReportLine
 from modules.dailyreport.reports.period import Period
-from modules.hr.models import Department, Employee, Employment, Leave
+from modules.hr.actions import away
+from modules.hr.models import Department, Employee, Employment
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session
@@ -84,29 +85,12 @@ def people_of(departments: Collection[int], period: Period) -> list[Person]:
     return [Person(*row) for row in rows]
 
 
-@dataclass(frozen=True)
-class Absence:
-    """Approved leave of a person on whole days."""
-
-    kind: str
-    days: frozenset[date]
-
-
-def absences(people: Collection[int], period: Period, workdays: Sequence[date]) -> dict[int, dict[date, str]]:
-    """Kind of leave by person and working day of *period* that is wholly leave."""
-    rows = session().execute(
-        select(Leave.user_id, Leave.kind, Leave.from_day, Leave.to_day, Leave.from_half, Leave.to_half).where(
-            among(Leave.user_id, people),
-            Leave.state == "approved",
-            Leave.kind != "trip",
-            Leave.from_day < period.end,
-            Leave.to_day >= period.start,
-        )
-    )
+def absences(people: Collection[int], period: Period) -> dict[int, dict[date, str]]:
+    """Kind of leave by person and day of *period* that is wholly leave; a business trip is work. One statement."""
     found: dict[int, dict[date, str]] = defaultdict(dict)
-    for row in rows:
-        for day in rules.leave_days([(row.from_day, row.to_day, row.from_half == "pm", row.to_half == "am")], workdays):
-            found[row.user_id][day] = row.kind
+    for (person, day), leave in away(people, period.start, period.end).items():
+        if leave.whole_day and leave.kind != "trip":
+            found[person][day] = leave.kind
     return found
 
 
@@ -232,11 +216,11 @@ def board(people: list[Person], period: Period) -> Board:
     working, today = WorkingCalendar.load(), calendar.today()
     workdays = working.workdays(period.start, period.end)
     ids = [p.id for p in people]
-    away = absences(ids, period, workdays)
+    free = absences(ids, period)
     found = {(r.author_id, r.day): r for r in _reports(ids, period)}
     result = Board(period, today, workdays, [], _slices(ids, period), [])
     for person in people:
-        result.rows.append(_row(person, period, workdays, away.get(person.id, {}), found, today))
+        result.rows.append(_row(person, period, workdays, free.get(person.id, {}), found, today))
     by_id = {p.id: p for p in people}
     result.problems = [
         Problem(r.id, by_id[r.author_id], r.day, r.problems) for r in found.values() if r.problems and r.state == "submitted"
@@ -320,8 +304,8 @@ def _waiting(ids: list[int], period: Period) -> tuple[int, int]:
 def _timeliness_before(people: list[Person], period: Period, working: WorkingCalendar) -> Fraction | None:
     workdays = working.workdays(period.start, period.end)
     ids = [p.id for p in people]
-    away = absences(ids, period, workdays)
-    due = sum(len(rules.expected_days(workdays, p.joined_on, p.last_day, away.get(p.id, {}))) for p in people)
+    free = absences(ids, period)
+    due = sum(len(rules.expected_days(workdays, p.joined_on, p.last_day, free.get(p.id, {}))) for p in people)
     r = DailyReport
     on_time = session().scalar(
         select(func.count())
@@ -352,9 +336,9 @@ def _gaps(result: Board, working: WorkingCalendar) -> None:
     last: dict[int, date] = dict(rows.tuples().all())
     start = result.today - timedelta(days=60)
     days = working.workdays(start, result.today)
-    away = absences(list(open_), Period("month", start, result.today), days)
+    free = absences(list(open_), Period("month", start, result.today))
     for pk, row in open_.items():
-        due = rules.expected_days(days, row.person.joined_on, row.person.last_day, away.get(pk, {}))
+        due = rules.expected_days(days, row.person.joined_on, row.person.last_day, free.get(pk, {}))
         row.gap = sum(d > last[pk] for d in due) if pk in last else len(due)
 
 
