@@ -1,0 +1,440 @@
+"""What every test may ask for: the application on a database of its own, people signed in to it, and the services around it."""
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask, g
+from flask.testing import FlaskClient
+
+from config import Settings
+from tests.factories import services
+from tests.factories.services import Database
+
+SECRET = "tests-tests-tests-tests-tests-tests-0"
+
+
+# ------------------------------------------------------------------ the run
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="long tests at full depth")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault(services.RUN, uuid.uuid4().hex[:8])  # processes of pytest-xdist inherit it
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and os.environ.get("SHUNIU_TEST_KEEP") != "1":
+        services.drop_all(os.environ[services.RUN])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="only with --soak"))
+
+
+@pytest.fixture(scope="session")
+def depth(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """`depth(ordinary, soak)`: how often to try, the second number with --soak."""
+    soak = bool(pytestconfig.getoption("--soak"))
+    return lambda ordinary, full: full if soak else ordinary
+
+
+# ------------------------------------------------------------------ the application
+def _make(database: Database, app: Flask, settings: Settings) -> None:
+    from portal import schema
+    from tests.factories import company
+
+    if schema.head() is not None:
+        schema.migrate(app, settings)
+    else:  # no migration is written yet: the tables as the models are
+        _create_tables(app, settings)
+    with app.app_context():
+        company.build()
+
+
+def _create_tables(app: Flask, settings: Settings) -> None:
+    from sqlalchemy import create_engine
+
+    from portal import schema
+    from portal.kernel.db import Base
+    from security import policies, roles
+    from security.manager import declared_permissions
+
+    engine = create_engine(settings.owner_database_url)
+    with engine.begin() as conn:
+        Base.metadata.create_all(conn)
+        policies.install(conn, settings.timezone)
+        schema.first_entity(conn)
+        roles.sync(conn, declared_permissions(app))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def _system(worker_id: str) -> Iterator[SimpleNamespace]:
+    """The application of this process with its database, made once; tests ask for `app`."""
+    made = SimpleNamespace(app=None)
+
+    def make(database: Database) -> None:
+        _make(database, made.app, made.settings)
+
+    made.database = Database(worker_id, make)
+    made.settings = _settings(made.database)
+    _until_pages_exist()
+    from portal.app import create_app
+
+    made.app = create_app(made.settings, TESTING=False, PROPAGATE_EXCEPTIONS=False)
+    made.disconnect = lambda: _disconnect(made.app)
+    yield made
+    made.disconnect()
+
+
+def _until_pages_exist() -> None:
+    import importlib.util
+    import sys
+
+    if importlib.util.find_spec("portal.web.setup") is None:
+        stub = SimpleNamespace(install=lambda *_args: None)
+        sys.modules["portal.web.setup"] = stub  # type: ignore[assignment]
+        import portal.web
+
+        portal.web.setup = stub  # type: ignore[attr-defined]
+
+
+def _settings(database: Database) -> Settings:
+    url = os.environ.get("SHUNIU_TEST_PORTAL_URL", "http://127.0.0.1:8000")
+    return Settings(
+        database_url=database.url("SHUNIU_TEST_PG_APP_URL"),
+        worker_database_url=database.url("SHUNIU_TEST_PG_WORKER_URL"),
+        owner_database_url=database.url("SHUNIU_TEST_PG_OWNER_URL"),
+        redis_url=None,
+        secret_key=SECRET,
+        public_url=url,
+        trusted_hosts=["localhost", "127.0.0.1"],
+        oidc_issuer=os.environ.get("SHUNIU_TEST_OIDC_ISSUER", "http://127.0.0.1:8001/realms/shuniu"),
+        oidc_client_secret=os.environ.get("SHUNIU_TEST_OIDC_CLIENT_SECRET", "unused"),
+        oidc_api_clients=["portal-demo-cli"],
+    )
+
+
+def _disconnect(app: Flask) -> None:
+    from portal.kernel.db import db
+
+    with app.app_context():
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def app(_system: SimpleNamespace) -> Iterator[Flask]:
+    """The portal on a database with the invented company, made anew for every test module."""
+    _renew(_system)
+    yield _system.app
+
+
+@pytest.fixture
+def fresh_db(app: Flask, _system: SimpleNamespace) -> Iterator[None]:
+    """The database as at the start of the module, for this test alone and again after it."""
+    _renew(_system)
+    yield
+    _renew(_system)
+
+
+def _renew(system: SimpleNamespace) -> None:
+    from portal.kernel import settings as active
+    from portal.kernel.settings import forget_values
+    from security import manager
+
+    active.use(system.settings)
+    system.database.renew(system.disconnect)
+    manager._permissions.clear()
+    forget_values()
+
+
+@pytest.fixture(scope="module")
+def settings(_system: SimpleNamespace) -> Settings:
+    """The settings of `app`."""
+    return _system.settings
+
+
+@pytest.fixture(scope="module")
+def database(app: Flask, _system: SimpleNamespace) -> Database:
+    """Names and addresses of the database of `app`."""
+    return _system.database
+
+
+@pytest.fixture
+def superuser(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A connection past all rules, autocommitting: for oracles and for arranging what nobody may do."""
+    with psycopg.connect(database.super_dsn(), autocommit=True) as conn:
+        yield conn
+
+
+# ------------------------------------------------------------------ people
+@pytest.fixture(scope="module")
+def user_id(app: Flask, database: Database) -> Callable[[str], int]:
+    """`user_id("pm.chen")`."""
+    known: dict[str, int] = {}
+
+    def find(username: str) -> int:
+        if username not in known:
+            with psycopg.connect(database.super_dsn()) as conn:
+                known.update(conn.execute("select username, id from ab_user").fetchall())
+        return known[username]
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def token_of(app: Flask, user_id: Callable[[str], int], _system: SimpleNamespace) -> Callable[..., str]:
+    """`token_of("pm.chen", kind="browser")`: the token of a living server session, made once per person and kind."""
+    from security import sessions
+
+    known: dict[tuple[int, str, str], str] = {}
+
+    def start(username: str, kind: str = "browser") -> str:
+        key = (_system.database.generation, username, kind)
+        if key not in known:
+            with app.app_context():
+                known[key] = sessions.start(user_id(username), kind=kind)
+        return known[key]
+
+    return start
+
+
+class Client(FlaskClient):
+    """A test client that sends the CSRF token of its session as the pages' scripts do; `client.csrf = False` leaves it out."""
+
+    csrf = True
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        if self.csrf and str(kwargs.get("method", "GET")).upper() not in ("GET", "HEAD", "OPTIONS"):
+            headers = dict(kwargs.pop("headers", None) or {})
+            headers.setdefault("X-CSRFToken", self.csrf_token())
+            kwargs["headers"] = headers
+        return super().open(*args, **kwargs)
+
+    def csrf_token(self) -> str:
+        """The token that forms carry."""
+        from itsdangerous import URLSafeTimedSerializer
+
+        with self.session_transaction() as cookie:
+            raw = cookie.setdefault("csrf_token", uuid.uuid4().hex)
+        return URLSafeTimedSerializer(self.application.secret_key, salt="wtf-csrf-token").dumps(raw)
+
+
+@pytest.fixture(scope="module")
+def client_as(app: Flask, token_of: Callable[..., str]) -> Callable[[str | None], Client]:
+    """`client_as("pm.chen")`: a test client that holds the cookie of a living session; None: nobody's."""
+    app.test_client_class = Client
+
+    def make(username: str | None) -> Client:
+        client = app.test_client()
+        assert isinstance(client, Client)
+        if username is not None:
+            with client.session_transaction() as cookie:
+                cookie["sid"] = token_of(username)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def client(client_as: Callable[[str | None], Client]) -> Client:
+    """Nobody's test client."""
+    return client_as(None)
+
+
+Opener = Callable[[str], AbstractContextManager[Any]]
+
+
+@pytest.fixture(scope="module")
+def session_as(app: Flask, user_id: Callable[[str], int]) -> Opener:
+    """`with session_as("pm.chen") as s:` an ORM session that sees what the person sees; nothing in it is kept."""
+    from portal.kernel.db import as_person
+
+    @contextmanager
+    def opened(username: str) -> Iterator[Any]:
+        with app.app_context(), as_person(user_id(username)) as s:
+            yield s
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def request_as(app: Flask, token_of: Callable[..., str]) -> Callable[..., AbstractContextManager[Any]]:
+    """`with request_as("pm.chen") as s:` inside a request of that person, rolled back at the end (`keep=True`: committed)."""
+    from portal.kernel.db import db, session
+
+    @contextmanager
+    def opened(username: str | None, keep: bool = False, **request: Any) -> Iterator[Any]:
+        with app.test_request_context("/", **request):
+            if username is not None:
+                g.credential = token_of(username)
+            try:
+                yield session()
+                if keep:
+                    db.session().finish()
+            finally:
+                db.session.rollback()
+                db.session.remove()
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def raw_as(database: Database, token_of: Callable[..., str]) -> Callable[[str | None], AbstractContextManager[psycopg.Connection[Any]]]:
+    """`with raw_as("pm.chen") as conn:` plain SQL on the web's login role, in a transaction begun for the person; rolled back.
+
+    None: the transaction is begun for nobody. `raw_as("")` does not begin at all.
+    """
+    from sqlalchemy.engine import make_url
+
+    @contextmanager
+    def opened(username: str | None) -> Iterator[psycopg.Connection[Any]]:
+        with psycopg.connect(services.dsn(make_url(database.url("SHUNIU_TEST_PG_APP_URL")))) as conn:
+            if username != "":
+                conn.execute("select app_begin(%s, 'test', '')", [token_of(username) if username else ""])
+            try:
+                yield conn
+            finally:
+                conn.rollback()
+
+    return opened
+
+
+@pytest.fixture
+def worker(app: Flask) -> Callable[[], int]:
+    """`worker()`: do now what a worker process would do, until the outbox is empty; the number of rows handled."""
+    from portal.kernel import outbox
+
+    def work() -> int:
+        with app.app_context():
+            return outbox.drain()
+
+    return work
+
+
+# ------------------------------------------------------------------ services
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    return services.variable("SHUNIU_TEST_REDIS_URL", "Redis")
+
+
+@pytest.fixture(scope="session")
+def keycloak() -> SimpleNamespace:
+    """The identity provider: issuer, client_secret, admin_user, admin_password, pid, portal_url and `token(username)`."""
+    import requests
+
+    issuer = services.variable("SHUNIU_TEST_OIDC_ISSUER", "Keycloak")
+
+    def token(username: str, password: str = "shuniu-demo") -> str:
+        form = {"grant_type": "password", "client_id": "portal-demo-cli", "username": username, "password": password}
+        answer = requests.post(f"{issuer}/protocol/openid-connect/token", data=form, timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+    return SimpleNamespace(
+        issuer=issuer,
+        token=token,
+        client_secret=os.environ.get("SHUNIU_TEST_OIDC_CLIENT_SECRET", ""),
+        admin_user=os.environ.get("SHUNIU_TEST_OIDC_ADMIN_USER", ""),
+        admin_password=os.environ.get("SHUNIU_TEST_OIDC_ADMIN_PASSWORD", ""),
+        pid=int(os.environ.get("SHUNIU_TEST_KEYCLOAK_PID") or 0),
+        portal_url=os.environ.get("SHUNIU_TEST_PORTAL_URL", "http://127.0.0.1:8000"),
+    )
+
+
+@pytest.fixture
+def bearer_as(app: Flask, keycloak: SimpleNamespace) -> Callable[[str], dict[str, str]]:
+    """`bearer_as("pm.chen")`: request headers with an access token of Keycloak for the person."""
+    return lambda username: {"Authorization": f"Bearer {keycloak.token(username)}"}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for the process."""
+    from playwright.sync_api import sync_playwright
+
+    program = services.variable("SHUNIU_TEST_CHROMIUM", "the browser")
+    extra = json.loads(os.environ.get("SHUNIU_TEST_CHROMIUM_ENV") or "{}")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], env={**os.environ, **extra})
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page in a browser context of its own; what its console reports as errors is collected in `page.problems`."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="zh-CN")
+    page = context.new_page()
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(app: Flask) -> Iterator[str]:
+    """The address of the portal served over real HTTP by threads of this process, on the database of the module."""
+    import threading
+
+    from werkzeug.serving import make_server
+
+    listening = make_server("127.0.0.1", free_port(), app, threaded=True)
+    thread = threading.Thread(target=listening.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.server_port}"
+    listening.shutdown()
+    thread.join(10)
+
+
+@pytest.fixture
+def sign_in(server: str, token_of: Callable[..., str], app: Flask) -> Callable[[Any, str], None]:
+    """`sign_in(page, "pm.chen")`: gives the page's browser the cookie of a living session, without the way through Keycloak."""
+
+    def put(page: Any, username: str) -> None:
+        serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
+        value = serializer.dumps({"sid": token_of(username)})
+        page.context.add_cookies([{"name": app.config["SESSION_COOKIE_NAME"], "value": value, "url": server}])
+
+    return put
+
+
+@pytest.fixture
+def smtp() -> Iterator[SimpleNamespace]:
+    """A mail server: host, port, and the received messages (email.message.EmailMessage) in `messages`."""
+    import email
+    import email.policy
+
+    from aiosmtpd.controller import Controller
+
+    received: list[Any] = []
+
+    class Keep:
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+            received.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+            return "250 OK"
+
+    controller = Controller(Keep(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    yield SimpleNamespace(host=controller.hostname, port=controller.port, messages=received)
+    controller.stop()

@@ -1,0 +1,273 @@
+"""A small invented company with every kind of person the rules tell apart. Written as the system, straight into the tables.
+
+`build()` fills an empty, migrated database; `PEOPLE` and `PROJECTS` are what the oracle and the tests refer to by name.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import text
+
+from portal.kernel import calendar
+from portal.kernel.db import unrestricted
+from security import roles
+
+# username: (family name, given name, department, keys of the roles beside employee)
+PEOPLE: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "admin": ("钱", "管理", "ADM", ("system_admin",)),
+    "leader": ("周", "立行", "HQ", ("leader",)),
+    "domain.manager": ("吴", "思远", "RD", ()),
+    "domain.two": ("郑", "可", "SAL", ()),
+    "pm.chen": ("陈", "嘉树", "PLT", ()),
+    "pm.li": ("李", "闻溪", "PLT", ()),
+    "head.rd": ("孙", "望舒", "RD", ()),
+    "head.sales": ("冯", "若谷", "SAL", ("sales_manager",)),
+    "member.wang": ("王", "一诺", "BE1", ()),
+    "member.zhao": ("赵", "青禾", "PLT", ()),
+    "sales.liu": ("刘", "长风", "SAL", ("sales",)),
+    "sales.manager": ("林", "晚舟", "SAL", ("sales_manager",)),
+    "buyer": ("何", "采", "ADM", ("buyer",)),
+    "legal": ("罗", "法", "ADM", ("legal",)),
+    "finance": ("高", "算", "ADM", ("finance",)),
+    "hr": ("梁", "人和", "ADM", ("hr",)),
+    "qa": ("宋", "质", "RD", ("qa",)),
+    "service": ("唐", "服", "SAL", ("service",)),
+    "security.admin": ("许", "安", "ADM", ("security_admin",)),
+    "auditor": ("韩", "审", "ADM", ("auditor",)),
+    "archivist": ("曹", "档", "ADM", ("archivist",)),
+    "outsider": ("邓", "外", "SAL", ()),
+    # beyond the sample accounts: the corners of the rules
+    "ceo": ("袁", "总", "HQ", ()),  # heads the whole company
+    "deputy.plt": ("蒋", "副", "SAL", ()),  # deputises for a department that is not the own one
+    "acting.old": ("蔡", "往", "SAL", ()),  # was acting head; the period is over
+    "acting.soon": ("贾", "来", "SAL", ()),  # will be acting head
+    "ex.member": ("丁", "昨", "SAL", ()),  # membership ended yesterday
+    "future.member": ("魏", "明", "SAL", ()),  # membership begins tomorrow
+    "blind.member": ("薛", "暗", "SAL", ()),  # a role on the project that does not open it
+    "leaver": ("叶", "去", "PLT", ()),  # account no longer active
+}
+DEPARTMENTS = {"HQ": None, "RD": "HQ", "PLT": "RD", "BE": "PLT", "BE1": "BE", "SAL": "HQ", "ADM": "HQ"}
+# name: (state, domain, PM)
+PROJECTS = {
+    "Alpha": ("active", "D1", "pm.chen"),
+    "Beta": ("active", "D1", "pm.li"),
+    "Gamma": ("paused", "D2", "pm.li"),
+    "Delta": ("draft", "D2", "pm.chen"),
+    "Epsilon": ("completed", "D1", "pm.chen"),
+    "Zeta": ("closed", "D2", "pm.li"),
+    "Eta": ("cancelled", "D1", "pm.li"),
+    "Theta": ("active", "D2", "domain.two"),  # archived below
+}
+PASSWORD = "shuniu-demo"
+
+
+def subject_of(username: str) -> str:
+    """The identifier that the sample realm gives a person."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "https://shuniu.example/people/" + username))
+
+
+@dataclass
+class Ids:
+    """Row ids by name, handed from step to step."""
+
+    users: dict[str, int]
+    departments: dict[str, int]
+    employees: dict[str, int]
+    projects: dict[str, int]
+    entity: int
+    today: date
+
+    def day(self, days: int) -> date:
+        return self.today + timedelta(days=days)
+
+
+def build() -> None:
+    """Fill the database of the current application."""
+    with unrestricted("tests: the invented company") as s:
+        entity = int(s.execute(text("select min(id) from kernel_entity")).scalar_one())
+        ids = Ids({}, {}, {}, {}, entity, calendar.today())
+        _people(s, ids)
+        _hr(s, ids)
+        _projects(s, ids)
+        _reports(s, ids)
+        _notices(s, ids)
+        roles.bump(s)
+
+
+def _add(s: Any, row: Any) -> Any:
+    s.add(row)
+    s.flush()
+    return row
+
+
+def _people(s: Any, ids: Ids) -> None:
+    from security.sessions import Account
+
+    for username, (family, given, _department, _roles) in PEOPLE.items():
+        user = User(username=username, first_name=given, last_name=family, email=f"{username}@shuniu.example", active=username != "leaver")
+        ids.users[username] = _add(s, user).id
+        s.add(Account(user_id=user.id, subject=subject_of(username), locale="en" if username == "auditor" else None))
+    s.flush()
+    for username, (_family, _given, _department, keys) in PEOPLE.items():
+        for key in ("employee", *keys):
+            roles.grant(s, ids.users[username], key)
+
+
+def _hr(s: Any, ids: Ids) -> None:
+    from modules.hr import models as hr
+
+    start = ids.day(-900)
+    for code, parent in DEPARTMENTS.items():
+        above = ids.departments.get(parent) if parent else None
+        department = _add(s, hr.Department(code=code, name=f"部门 {code}", parent_id=above))
+        ids.departments[code] = department.id
+        s.add(hr.DepartmentPeriod(department_id=department.id, parent_id=above, name=department.name, from_day=start))
+    head = [
+        ("HQ", "ceo", "head", -800, None),
+        ("RD", "head.rd", "head", -800, None),
+        ("SAL", "head.sales", "head", -800, None),
+        ("PLT", "deputy.plt", "deputy", -10, 10),
+        ("PLT", "acting.old", "acting", -100, 0),  # ends today: half-open, so it is over
+        ("PLT", "acting.soon", "acting", 1, 50),
+    ]
+    for code, username, kind, begins, ends in head:
+        row = hr.DepartmentHead(department_id=ids.departments[code], user_id=ids.users[username], kind=kind, from_day=ids.day(begins))
+        row.to_day = None if ends is None else ids.day(ends)
+        s.add(row)
+    post = _add(s, hr.Post(code="ENG", name={"zh": "工程师", "en": "Engineer"}))
+    grade = _add(s, hr.Grade(code="P5", name={"zh": "五级", "en": "Grade 5"}))
+    money = {"base_salary": Decimal(9000), "performance_pay": Decimal(1000), "project_performance": Decimal(500)}
+    s.add(hr.GradeRate(grade_id=grade.id, from_day=start, to_day=ids.day(-100), daily_cost=Decimal("700.00"), **money))
+    s.add(hr.GradeRate(grade_id=grade.id, from_day=ids.day(-100), daily_cost=Decimal("800.00"), **money))
+    for n, (username, (family, given, code, _roles)) in enumerate(PEOPLE.items(), start=1):
+        user, department = ids.users[username], ids.departments[code]
+        employee = _add(
+            s,
+            hr.Employee(
+                user_id=user, number=f"E{n:04}", name=family + given, department_id=department, post_id=post.id, entity_id=ids.entity,
+                work_email=f"{username}@shuniu.example", active=username != "leaver",
+            ),
+        )  # fmt: skip
+        ids.employees[username] = employee.id
+        s.add(hr.Employment(employee_id=employee.id, user_id=user, grade_id=grade.id, joined_on=start))
+        s.add(hr.Assignment(employee_id=employee.id, user_id=user, department_id=department, post_id=post.id, grade_id=grade.id, from_day=start))
+        s.add(hr.EmployeePrivate(employee_id=employee.id, user_id=user, identity_number=f"SECRET-{n:04}", bank_account=f"6222-{n:04}"))
+    for username, state in (("member.wang", "draft"), ("member.zhao", "submitted"), ("outsider", "approved"), ("pm.chen", "rejected")):
+        s.add(hr.Leave(user_id=ids.users[username], kind="annual", from_day=ids.day(20), to_day=ids.day(21), state=state, reason=f"leave of {username}", entity_id=ids.entity))
+    s.flush()
+
+
+def _projects(s: Any, ids: Ids) -> None:
+    from modules.project import models as project
+
+    domains = {}
+    for code, manager in (("D1", "domain.manager"), ("D2", "domain.two"), ("D3", None)):
+        domains[code] = _add(s, project.Domain(code=code, name=f"域 {code}", manager_id=ids.users[manager] if manager else None)).id
+    opens = _add(s, project.ProjectRole(code="DEV", name={"zh": "开发", "en": "Developer"}, grants_view=True))
+    blind = _add(s, project.ProjectRole(code="EXT", name={"zh": "外援", "en": "External"}, grants_view=False))
+    for n, (name, (state, domain, pm)) in enumerate(PROJECTS.items(), start=1):
+        row = project.Project(
+            name=f"Project {name}", domain_id=domains[domain], pm_id=ids.users[pm], state=state, starts_on=ids.day(-400), ends_on=ids.day(200),
+            entity_id=ids.entity, customer_name=f"Customer of {name}", summary=f"summary of {name}", planned_hours=Decimal(1000),
+        )  # fmt: skip
+        if state != "draft":
+            row.number, row.started_on = f"XM-TEST-{n:04}", ids.day(-390)
+        ids.projects[name] = _add(s, row).id
+        if state != "draft":
+            s.add(project.ProjectStateChange(project_id=row.id, day=ids.day(-390), from_state="draft", to_state="active"))
+    s.flush()
+    teams = [
+        ("Alpha", "member.wang", opens, -300, None),
+        ("Alpha", "blind.member", blind, -300, None),
+        ("Alpha", "ex.member", opens, -300, 0),  # ends today: half-open, so it is over
+        ("Alpha", "future.member", opens, 1, None),
+        ("Beta", "member.zhao", opens, -300, None),
+        ("Gamma", "member.wang", opens, -300, 30),
+        ("Epsilon", "member.zhao", opens, -300, None),
+        ("Theta", "member.wang", opens, -300, None),
+    ]
+    for name, username, role, begins, ends in teams:
+        s.add(
+            project.ProjectMember(
+                project_id=ids.projects[name], user_id=ids.users[username], role_id=role.id, from_day=ids.day(begins),
+                to_day=None if ends is None else ids.day(ends), planned_hours=Decimal(100),
+            )
+        )  # fmt: skip
+    s.flush()
+    archived = s.get(project.Project, ids.projects["Theta"])
+    archived.archived_at = datetime.now(UTC)
+    s.flush()
+
+
+def _reports(s: Any, ids: Ids) -> None:
+    from modules.dailyreport import models as daily
+    from modules.project import models as project
+
+    labels = {row.id: str(row) for row in s.query(project.Project).execution_options(include_archived=True)}
+    # per author: the projects, None for work on no project; one report a day
+    wrote: dict[str, tuple[str | None, ...]] = {
+        "member.wang": ("Alpha", "Gamma", None),
+        "member.zhao": ("Beta", None),
+        "pm.chen": ("Alpha", "Epsilon"),
+        "pm.li": ("Beta", "Gamma"),
+        "head.rd": (None,),
+        "outsider": (None,),
+        "sales.liu": ("Alpha", None),  # hours on a project without being on its team
+        "blind.member": ("Alpha",),
+        "leaver": ("Eta", "Zeta"),
+    }
+    states = ("submitted", "confirmed", "returned")
+    count = 0
+    for username, targets in wrote.items():
+        author = ids.users[username]
+        for back in range(1, 4):
+            day = ids.day(-back - 3)
+            hours = Decimal("2.50")
+            report = _add(
+                s,
+                daily.DailyReport(
+                    author_id=author, day=day, state="submitted", submitted_at=datetime.now(UTC), hours=hours * len(targets),
+                    plan=f"plan of {username}", problems=f"problems of {username}" if back == 1 else None,
+                ),
+            )  # fmt: skip
+            for target in targets:
+                count += 1
+                place = ids.projects[target] if target else None
+                line = daily.ReportLine(
+                    report_id=report.id, author_id=author, day=day, project_id=place, project_label=labels[place] if place else None,
+                    category=None if target else "department", hours=hours, state=states[count % 3], submitted_on=day,
+                )  # fmt: skip
+                _add(s, line)
+                s.add(daily.LineText(line_id=line.id, author_id=author, project_id=place, done=f"done by {username} on {target}"))
+            s.add(daily.ReportComment(report_id=report.id, report_author_id=author, author_id=ids.users["ceo"], body=f"remark for {username}"))
+            s.add(daily.ReportLike(report_id=report.id, report_author_id=author, author_id=ids.users["ceo"]))
+    s.add(daily.DailyReport(author_id=ids.users["member.wang"], day=ids.day(-1)))
+    s.add(daily.ReportDraft(author_id=ids.users["member.zhao"], day=ids.today, content={"lines": []}, saved_at=datetime.now(UTC)))
+    s.add(daily.ClosedMonth(month=ids.day(-200).replace(day=1)))
+    s.flush()
+
+
+def _notices(s: Any, ids: Ids) -> None:
+    from portal.notify import models as notify
+
+    for username in ("member.wang", "member.zhao", "pm.chen", "outsider"):
+        notice = notify.Notice(receiver_id=ids.users[username], kind="test.notice", params={"about": username}, key=f"test:{username}")
+        _add(s, notice)
+        s.add(notify.Delivery(notice_id=notice.id, receiver_id=ids.users[username], channel="mail"))
+        s.add(notify.Preference(user_id=ids.users[username], kind="test.notice", channel="mail", mode="off"))
+    rule = s.query(notify.WarningRule).first() or _add(s, notify.WarningRule(code="test.rule", name="规则", severity="warn"))
+    places = [
+        {"project_id": ids.projects["Alpha"], "record_type": "project_project", "record_id": ids.projects["Alpha"]},
+        {"project_id": ids.projects["Gamma"], "record_type": "project_project", "record_id": ids.projects["Gamma"]},
+        {"user_id": ids.users["member.wang"], "record_type": "ab_user", "record_id": ids.users["member.wang"]},
+        {"department_id": ids.departments["PLT"], "record_type": "hr_department", "record_id": ids.departments["PLT"]},
+        {"receivers": [ids.users["outsider"]], "record_type": "test", "record_id": 1},
+        {"assignee_id": ids.users["sales.liu"], "record_type": "test", "record_id": 2},
+    ]
+    for n, place in enumerate(places):
+        s.add(notify.Warning_(rule_id=rule.id, code=rule.code, key=f"test:{n}", subject=f"warning {n}", severity="warn", **place))
+    s.flush()
