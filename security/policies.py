@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 from portal.kernel.db import Base
 from portal.kernel.document import SYSTEM_COLUMNS, Record, records
 from portal.kernel.module import contexts, scopes
+from security.audit import AuditEntry
 from security.visibility import Setting, editable
 
 BASE_ROLES = ("app", "app_anon", "app_act", "app_read", "worker")
@@ -272,7 +273,7 @@ def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[s
         if t.name in tables:
             continue
         yield f"grant select, insert, update, delete on {t.name} to worker"
-        if t.name == "audit_entry":
+        if t is AuditEntry.__table__:
             continue
         yield f"grant select, insert, update, delete on {t.name} to app_act"
         for role, verbs in t.info.get("grants", {}).items():
