@@ -14,7 +14,7 @@ Step = Callable[[], str]
 
 @dataclass
 class Steps:
-    """A set of steps with their dependencies.
+    """A set of steps with their dependencies; the first failure that matters ends the whole.
 
     A step returns one line that says what now stands. A step whose dependency failed does not run. Steps named in *optional* may
     fail without failing the whole; what they raised is in ``failed``.
@@ -23,6 +23,7 @@ class Steps:
     optional: Collection[str] = ()
     quiet: bool = False
     started: float = field(default_factory=time.monotonic)
+    cancelled: bool = False
     failed: dict[str, Exception] = field(default_factory=dict)
     _steps: dict[str, tuple[Step, tuple[str, ...]]] = field(default_factory=dict)
     _done: dict[str, threading.Event] = field(default_factory=dict)
@@ -44,12 +45,19 @@ class Steps:
         threads = [threading.Thread(target=self._one, args=(name,), name=name, daemon=True) for name in self._steps]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
-        fatal = [name for name in self.failed if name not in self.optional]
-        if fatal:
+        fatal: list[str] = []
+        try:
+            while not fatal and any(thread.is_alive() for thread in threads):
+                for thread in threads:
+                    thread.join(0.05)
+                fatal = self._fatal()
+        finally:
+            self.cancelled = any(thread.is_alive() for thread in threads)
+        if fatal := self._fatal():
             raise SetupError("set-up stopped at: " + ", ".join(fatal) + ". What is finished is kept; run the command again to go on.")
+
+    def _fatal(self) -> list[str]:
+        return [name for name in self.failed if name not in self.optional]
 
     def _one(self, name: str) -> None:
         step, after = self._steps[name]
@@ -62,6 +70,8 @@ class Steps:
             result = step()
             self.say(name, f"{result} ({time.monotonic() - began:.1f} s)")
         except Exception as error:
+            if self.cancelled:  # ended by us, not by a fault of its own
+                return
             self.failed[name] = error
             with self._printing:
                 print(f"[{time.monotonic() - self.started:6.1f} s] {name:<10} FAILED: {error}", file=sys.stderr, flush=True)

@@ -44,7 +44,8 @@ class Tools:
             except SetupError as error:
                 version = f"{sys.version_info.major}.{sys.version_info.minor}"
                 raise SetupError(
-                    f"this Python has neither pip nor venv. On Debian or Ubuntu: apt-get install python{version}-venv, then run again.\n{error}"
+                    f"this Python has neither pip nor venv. On Debian or Ubuntu: apt-get install python{version}-venv,"
+                    f" then run again.\n{error}"
                 ) from error
             pip = [str(boot / "bin" / "python"), "-m", "pip"]
         options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes"]
