@@ -1,0 +1,173 @@
+"""Who sees and changes which row, worked out in plain Python from the words of the requirements (VIS-01 … 05).
+
+Deliberately knows nothing of the portal's rules: it reads the tables as the superuser, walks the objects one by one, and is slow.
+A model it does not know is an error: whoever adds one writes here, in other words, who may see it.
+"""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.rows import dict_row
+
+Row = dict[str, Any]
+
+# which columns of which table say what the row hangs on; the rest follows from the kind
+OPEN_TO_EVERYBODY = {
+    "hr_department", "hr_department_period", "hr_department_head", "hr_post", "hr_grade", "hr_employee",
+    "project_domain", "project_role", "kernel_entity", "kernel_working_day", "kernel_number_series",
+    "dailyreport_closed_month", "notify_warning_rule",
+}  # fmt: skip
+STAFF = {"hr_employment": "user_id", "hr_assignment": "user_id", "hr_leave": "user_id", "dailyreport_report": "author_id",
+         "dailyreport_comment": "report_author_id", "dailyreport_like": "report_author_id"}  # fmt: skip
+PROJECT = {"project_project": "id", "project_state_change": "project_id", "project_member": "project_id"}
+OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify_preference": "user_id", "dailyreport_draft": "author_id"}
+
+EDITED_BY_ROLE = {
+    "hr": {"hr_department", "hr_post", "hr_grade", "hr_employee", "hr_employment", "hr_employee_private", "dailyreport_closed_month"},
+    "leader": {"project_domain", "project_role", "project_project"},
+    "system_admin": {"kernel_entity", "kernel_working_day", "kernel_number_series", "kernel_parameter", "notify_warning_rule", "notify_delivery"},
+}
+EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id"}
+# fields of documents may be edited in these states only (ALL-04)
+EDITABLE_IN = {"hr_leave": {"draft", "rejected"}, "project_project": {"draft", "active", "paused"}}
+
+
+class Oracle:
+    """What everybody may see, of the rows as they are now. Everything is read at once, as the superuser."""
+
+    def __init__(self, conn: psycopg.Connection[Any], tables: list[str], zone: str = "Asia/Shanghai") -> None:
+        self.today = datetime.now(ZoneInfo(zone)).date()
+        cursor = conn.cursor(row_factory=dict_row)
+        self.rows: dict[str, list[Row]] = {t: cursor.execute(f'select * from "{t}"').fetchall() for t in tables}
+        people = cursor.execute("select id, username from ab_user where active").fetchall()
+        self.people: dict[str, int] = {p["username"]: p["id"] for p in people}
+        self.held: dict[int, set[str]] = {p["id"]: set() for p in people}
+        for r in cursor.execute("select x.user_id, r.name from ab_user_role x join ab_role r on r.id = x.role_id").fetchall():
+            self.held.setdefault(r["user_id"], set()).add(r["name"])
+        self.projects = {p["id"]: p for p in self.rows["project_project"]}
+
+    # -------------------------------------------------------------- the two axes
+    def today_in(self, row: Row) -> bool:
+        return row["archived_at"] is None and row["from_day"] <= self.today and (row["to_day"] is None or self.today < row["to_day"])
+
+    def heads_above(self, person: int) -> set[int]:
+        """The people who head, deputise or act for the department of *person* or one above it, today."""
+        parents = {d["id"]: d["parent_id"] for d in self.rows["hr_department"]}
+        place = next((e["department_id"] for e in self.rows["hr_employee"] if e["user_id"] == person), None)
+        above: set[int] = set()
+        while place is not None:
+            above |= {h["user_id"] for h in self.rows["hr_department_head"] if h["department_id"] == place and self.today_in(h)}
+            place = parents[place]
+        return above
+
+    def departments_of(self, me: int) -> set[int]:
+        """The departments *me* answers for, with everything below."""
+        found = {h["department_id"] for h in self.rows["hr_department_head"] if h["user_id"] == me and self.today_in(h)}
+        while True:
+            more = {d["id"] for d in self.rows["hr_department"] if d["parent_id"] in found} - found
+            if not more:
+                return found
+            found |= more
+
+    def answers_for(self, me: int, project: int | None) -> bool:
+        """*me* is the project's manager or the manager of its domain."""
+        p = self.projects.get(project) if project is not None else None
+        if p is None:
+            return False
+        manager = next(d["manager_id"] for d in self.rows["project_domain"] if d["id"] == p["domain_id"])
+        return me in (p["pm_id"], manager)
+
+    def sees_project(self, me: int, project: int | None) -> bool:
+        if project is None:
+            return False
+        opens = {r["id"] for r in self.rows["project_role"] if r["grants_view"]}
+        on_team = any(
+            m["project_id"] == project and m["user_id"] == me and m["role_id"] in opens and self.today_in(m) for m in self.rows["project_member"]
+        )
+        return on_team or self.answers_for(me, project) or self.all_projects(me)
+
+    def all_projects(self, me: int) -> bool:
+        return bool(self.held[me] & {"leader", "qa"})
+
+    def all_staff(self, me: int) -> bool:
+        return "hr" in self.held[me]
+
+    def staff(self, me: int, person: int | None) -> bool:
+        """*me* may see what *person* does at work: the person, whoever heads above, HR."""
+        return person is not None and (me == person or me in self.heads_above(person) or self.all_staff(me))
+
+    # -------------------------------------------------------------- seeing
+    def sees(self, me: int | None, table: str, row: Row) -> bool:
+        """Whether the person *me* may see *row* of *table*; nobody (None) sees nothing."""
+        if me is None:
+            return False
+        if table in OPEN_TO_EVERYBODY:
+            return True
+        if table in STAFF:
+            return self.staff(me, row[STAFF[table]])
+        if table in PROJECT:
+            return self.sees_project(me, row[PROJECT[table]])
+        if table in OWN:
+            return bool(row[OWN[table]] == me)
+        return bool(getattr(self, "_" + table)(me, row))
+
+    def _hr_grade_rate(self, me: int, row: Row) -> bool:
+        return bool(self.held[me] & {"hr", "finance"})
+
+    def _hr_employee_private(self, me: int, row: Row) -> bool:
+        return bool(row["user_id"] == me or "hr" in self.held[me])
+
+    def _kernel_parameter(self, me: int, row: Row) -> bool:
+        return not row["secret"] or "system_admin" in self.held[me]
+
+    def _dailyreport_line(self, me: int, row: Row) -> bool:
+        project = row["project_id"]
+        if project is not None and (self.answers_for(me, project) or self.all_projects(me)):
+            return True
+        return self.staff(me, row["author_id"])
+
+    def _dailyreport_line_text(self, me: int, row: Row) -> bool:
+        project = row["project_id"]
+        if me == row["author_id"]:
+            return True
+        if project is None:
+            return self.staff(me, row["author_id"])
+        if self.answers_for(me, project) or self.all_projects(me):
+            return True
+        # a head who cannot see the project sees its name on the line, nothing else
+        return me in self.heads_above(row["author_id"]) and self.sees_project(me, project)
+
+    def _notify_warning(self, me: int, row: Row) -> bool:
+        if me in row["receivers"] or row["assignee_id"] == me or row["department_id"] in self.departments_of(me):
+            return True
+        project = row["project_id"]
+        if project is not None and (self.answers_for(me, project) or self.all_projects(me)):
+            return True
+        return self.staff(me, row["user_id"])
+
+    # -------------------------------------------------------------- changing fields
+    def changes(self, me: int | None, table: str, row: Row) -> bool:
+        """Whether the person may edit the fields of *row* (as the person, outside of named actions)."""
+        if me is None or not self.sees(me, table, row):
+            return False
+        if table in EDITABLE_IN and row["state"] not in EDITABLE_IN[table]:
+            return False
+        if any(table in EDITED_BY_ROLE.get(role, ()) for role in self.held[me]):
+            return True
+        if table in EDITED_BY_OWNER:
+            return bool(row[EDITED_BY_OWNER[table]] == me)
+        if table == "project_project":
+            return self.answers_for(me, row["id"])
+        if table == "project_member":
+            return self.answers_for(me, row["project_id"])
+        return False
+
+    def visible(self, username: str | None, table: str) -> set[int]:
+        me = self.people.get(username) if username else None
+        return {r["id"] for r in self.rows[table] if self.sees(me, table, r)}
+
+    def changeable(self, username: str | None, table: str) -> set[int]:
+        me = self.people.get(username) if username else None
+        return {r["id"] for r in self.rows[table] if self.changes(me, table, r)}
