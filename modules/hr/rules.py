@@ -167,6 +167,11 @@ def identity_number_problem(number: str, today: date) -> str | None:
     return None if ric.calc_check_digit(value[:-1]) == value[-1] else "check"
 
 
+def identity_check_character(first_17: str) -> str:
+    """The check character that belongs to the first 17 digits of an identity number."""
+    return str(ric.calc_check_digit(first_17))
+
+
 def credit_code_valid(code: str) -> bool:
     """Whether *code* is a unified social credit code (GB 32100) with the right check character."""
     return bool(uscc.is_valid(code.strip().upper()))

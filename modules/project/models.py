@@ -2,7 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, inspect, or_, select, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
@@ -120,7 +120,7 @@ class Project(Document):
         """Those who keep the project's name hear of a new one. What is over is not changed any more."""
         if self.state in ("closed", "cancelled"):
             raise Refusal(_("This project is over and cannot be changed."), code="wrong_state")
-        if inspect(self).attrs["name"].history.has_changes():
+        if cast(Any, inspect(self)).attrs["name"].history.has_changes():
             event = ProjectRenamed(self.id, self.number, self.name)
             with acting():
                 publish(event)
@@ -208,7 +208,7 @@ class ProjectMember(Record):
     def before_update(self, ctx: Any) -> None:
         """The place on the team stays the same person's and project's."""
         for column in ("project_id", "user_id"):
-            if inspect(self).attrs[column].history.has_changes():
+            if cast(Any, inspect(self)).attrs[column].history.has_changes():
                 raise Invalid({column: _("This cannot be changed; add another member instead.")})
 
     def before_archive(self, ctx: Any) -> None:

@@ -1,0 +1,85 @@
+"""Whom HR tells what, and how sign-in finds an employee."""
+
+from sqlalchemy import select
+
+from modules.hr.events import EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
+from modules.hr.models import Department, DepartmentHead, Employee, Leave
+from portal.kernel.db import session
+from portal.kernel.events import on
+from portal.kernel.i18n import _l
+from portal.notify import notice_kind, notify
+from security.accounts import employee_finder
+
+notice_kind(
+    "hr.leave_submitted",
+    label=_l("Leave to answer"),
+    title=_l("%(name)s asks for leave"),
+    body=_l("%(days)s working days from %(from_day)s"),
+    url="/leaves/%(id)s",
+    tone="info",
+)
+notice_kind(
+    "hr.leave_decided",
+    label=_l("Answer to your leave"),
+    title=_l("Your leave from %(from_day)s has been answered"),
+    url="/leaves/%(id)s",
+    tone="info",
+)
+notice_kind(
+    "hr.moved", label=_l("Your place in the organisation"), title=_l("From today on you belong to %(department)s"), url="/people/%(id)s"
+)
+notice_kind(
+    "hr.head_appointed",
+    label=_l("Appointed as head"),
+    title=_l("You answer for %(department)s from %(from_day)s on"),
+    url="/organisation",
+)
+
+
+@employee_finder
+def by_number(number: str) -> int | None:
+    """The account of the employee with *number*; None when there is none or the person has left."""
+    return session().scalar(select(Employee.user_id).where(Employee.number == number, Employee.active))
+
+
+@on(LeaveSubmitted)
+def tell_heads(event: LeaveSubmitted) -> None:
+    """Those who may answer hear of a leave at once."""
+    leave = session().get_one(Leave, event.leave_id)
+    name = session().scalar(select(Employee.name).where(Employee.user_id == event.user_id))
+    params = {"name": name or "", "days": f"{leave.days:f}", "from_day": leave.from_day.isoformat(), "id": leave.id}
+    notify(event.deciders, "hr.leave_submitted", leave, params, key=f"hr.leave_submitted:{leave.id}:{leave.version}")
+
+
+@on(LeaveDecided)
+def tell_person(event: LeaveDecided) -> None:
+    """The person hears of the answer, unless it is the own cancelling."""
+    if event.decided_by == event.user_id:
+        return
+    leave = session().get_one(Leave, event.leave_id)
+    params = {"from_day": leave.from_day.isoformat(), "id": leave.id}
+    notify([event.user_id], "hr.leave_decided", leave, params, key=f"hr.leave_decided:{leave.id}:{leave.version}")
+
+
+@on(EmployeeMoved)
+def tell_moved(event: EmployeeMoved) -> None:
+    """The person hears that a new department begins."""
+    if event.from_department_id != event.to_department_id:
+        name = session().scalar(select(Department.name).where(Department.id == event.to_department_id))
+        params = {"department": name or "", "id": event.employee_id}
+        notify([event.user_id], "hr.moved", None, params, key=f"hr.moved:{event.employee_id}:{event.day:%Y%m%d}")
+
+
+@on(HeadAppointed)
+def tell_head(event: HeadAppointed) -> None:
+    """Who answers for a department knows it."""
+    name = session().scalar(select(Department.name).where(Department.id == event.department_id))
+    row = session().scalar(
+        select(DepartmentHead.id).where(
+            DepartmentHead.department_id == event.department_id,
+            DepartmentHead.user_id == event.user_id,
+            DepartmentHead.from_day == event.from_day,
+        )
+    )
+    params = {"department": name or "", "from_day": event.from_day.isoformat()}
+    notify([event.user_id], "hr.head_appointed", None, params, key=f"hr.head_appointed:{row}")
