@@ -4,7 +4,7 @@ A transition is at once a button on the page, `POST /api/v1/<resource>/<id>/<act
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -25,12 +25,17 @@ Rule = Callable[[Any, Bound], Any]
 # ------------------------------------------------------------------ arguments of an action
 @dataclass(frozen=True)
 class Argument:
-    """A value the person gives with the action. kind: text, date, integer, decimal or person."""
+    """A value the person gives with the action. kind: text, date, integer, decimal, person, choice or ref.
+
+    *choices*: value → words of a choice. *lookup*: the resource whose ids a ref takes.
+    """
 
     kind: str
     label: Any
     required: bool = False
     max_length: int = 2000
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    lookup: str = ""
 
     def parse(self, value: Any) -> Any:
         """The Python value. Raises ValueError with a message for the person."""
@@ -45,6 +50,10 @@ class Argument:
                     if len(text) > self.max_length:
                         raise ValueError(_("At most %(n)s characters.", n=self.max_length))
                     return text
+                case "choice":
+                    if value not in self.choices:
+                        raise ValueError(_("Choose one of: %(what)s.", what="、".join(str(c) for c in self.choices.values())))
+                    return value
                 case "date":
                     return value if isinstance(value, date) else date.fromisoformat(str(value))
                 case "decimal":
@@ -57,7 +66,7 @@ class Argument:
         except InvalidOperation:
             raise ValueError(_("Not a number.")) from None
         except (TypeError, ValueError) as e:
-            if self.kind == "text":
+            if self.kind in ("text", "choice"):
                 raise
             raise ValueError(_("Not a date.") if self.kind == "date" else _("Not a number.")) from e
 
