@@ -1,0 +1,1 @@
+"""Pages and REST API: everything a person or a program sees, derived from the models."""

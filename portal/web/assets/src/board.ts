@@ -1,0 +1,54 @@
+// The team board: a cell opens its report in a row below; arrow keys move between cells, Escape closes.
+import htmx from "htmx.org";
+import {all, element, one, word} from "./dom";
+
+export default function board(table: HTMLElement): void {
+  const close = (back = false) => {
+    one("tr.x", table)?.remove();
+    const open = one("[aria-expanded=true]", table);
+    open?.setAttribute("aria-expanded", "false");
+    if (back) open?.focus();
+  };
+  table.addEventListener("click", async (event) => {
+    const cell = (event.target as Element).closest<HTMLElement>("[data-cell]");
+    if (!cell) return;
+    event.preventDefault();
+    const again = cell.getAttribute("aria-expanded") === "true";
+    close();
+    if (again) return;
+    cell.setAttribute("aria-expanded", "true");
+    const row = cell.closest("tr")!;
+    const place = element("td", {colspan: String(row.cells.length)});
+    place.append(element("div", {class: "sn-loading", role: "status"}, element("span", {class: "visually-hidden", text: word("loading")})));
+    row.after(element("tr", {class: "x"}, place));
+    await htmx.ajax("get", cell.getAttribute("hx-get") ?? cell.dataset.url ?? "", {target: place, swap: "innerHTML"});
+  });
+  table.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      close(true);
+      return;
+    }
+    const td = (event.target as Element).closest("[data-cell]")?.closest("td");
+    if (!td) return;
+    const row = td.parentElement as HTMLTableRowElement;
+    const column = td.cellIndex;
+    const lines = all<HTMLTableRowElement>("tbody tr:not(.grp):not(.x)", table);
+    const at = lines.indexOf(row);
+    const seek = (next: (i: number) => HTMLTableCellElement | undefined) => {
+      for (let i = 1; ; i += 1) {
+        const candidate = next(i);
+        if (!candidate) return;
+        const cell = one("[data-cell]", candidate);
+        if (cell) {
+          event.preventDefault();
+          cell.focus();
+          return;
+        }
+      }
+    };
+    if (event.key === "ArrowRight") seek((i) => row.cells[column + i]);
+    if (event.key === "ArrowLeft") seek((i) => row.cells[column - i]);
+    if (event.key === "ArrowDown") seek((i) => lines[at + i]?.cells[column]);
+    if (event.key === "ArrowUp") seek((i) => lines[at - i]?.cells[column]);
+  });
+}

@@ -1,0 +1,110 @@
+"""The history of a record in words: who changed what from what to what, when and why."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from portal.kernel.document import Record, records
+from portal.kernel.i18n import _
+from portal.web import rows, words
+from portal.web.fields import NONE, Field, FieldError, fields_of
+from security.audit import timeline
+
+QUIET = frozenset({"id", "version", "created_at", "created_by", "custom", "archived_at"})
+PAGE = 30
+
+
+def as_json(record: Record, before: int | None = None) -> list[dict[str, Any]]:
+    """Entries for REST, values as stored."""
+    return [
+        {
+            "id": e.id,
+            "at": e.at.isoformat(),
+            "actor": e.actor,
+            "actor_name": e.actor_name,
+            "operation": e.op,
+            "table": e.tbl,
+            "row": e.row_id,
+            "reason": e.reason,
+            "old": e.old,
+            "new": e.new,
+        }
+        for e in timeline(record, PAGE, before)
+    ]
+
+
+def entries(record: Record, before: int | None = None) -> tuple[list[dict[str, Any]], int | None]:
+    """Entries for the timeline, and the id to go on from. Two statements and one per kind of reference."""
+    found = timeline(record, PAGE, before)
+    models = {c.__tablename__: c for c in records()}
+    texts = _references(found, models)
+    out = [_entry(e, models.get(e.tbl), type(record), texts) for e in found]
+    return out, found[-1].id if len(found) == PAGE else None
+
+
+def _entry(e: Any, model: type[Any] | None, own: type[Any], texts: dict[tuple[type[Any], int], str]) -> dict[str, Any]:
+    changes = [] if model is None or e.op == "delete" else list(_changes(e, fields_of(model), texts))
+    action, tone = _action(e)
+    if model is not None and model is not own:
+        action = f"{model.__label__ or model.__name__}: {action}"
+    return {
+        "at": words.moment(e.at),
+        "who": e.actor_name or _("The system"),
+        "action": action,
+        "tone": tone,
+        "via": e.ip or "",
+        "changes": changes,
+        "text": e.reason or "",
+    }
+
+
+def _action(e: Any) -> tuple[str, str]:
+    old, new = e.old or {}, e.new or {}
+    if e.op == "insert":
+        return _("created"), "info"
+    if new.get("archived_at") and not old.get("archived_at"):
+        return _("archived"), "rest"
+    if "archived_at" in old and not new.get("archived_at"):
+        return _("restored"), "info"
+    if "state" in new and new["state"] != old.get("state"):
+        return _("changed the state to “%(state)s”", state=words.state(new["state"])), words.STATE_TONES.get(new["state"], "info")
+    return _("changed"), "rest"
+
+
+def _changes(e: Any, fields: Any, texts: dict[tuple[type[Any], int], str]) -> Iterable[dict[str, str]]:
+    old, new = e.old or {}, e.new or {}
+    for name in new:
+        f = fields.get(name)
+        if f is None or name in QUIET or (e.op == "insert" and new[name] in (None, "", False)):
+            continue
+        yield {"label": str(f.label), "before": _text(f, old.get(name), texts) if e.op != "insert" else "", "after": _text(f, new[name], texts)}
+
+
+def _text(f: Field, value: Any, texts: dict[tuple[type[Any], int], str]) -> str:
+    if value is None:
+        return NONE
+    if f.target is not None:
+        return texts.get((f.target, value), NONE)
+    try:
+        return f.display(f.from_json(value) if f.kind not in ("bool", "label", "json", "multichoice", "choice", "state") else value)
+    except FieldError:
+        return str(value)
+
+
+def _references(found: Iterable[Any], models: dict[str, type[Any]]) -> dict[tuple[type[Any], int], str]:
+    wanted: dict[type[Any], set[int]] = {}
+    for e in found:
+        model = models.get(e.tbl)
+        if model is None:
+            continue
+        for name, f in fields_of(model).items():
+            if f.target is not None:
+                wanted.setdefault(f.target, set()).update(v for v in ((e.old or {}).get(name), (e.new or {}).get(name)) if isinstance(v, int))
+    return {(model, pk): text for model, ids in wanted.items() for pk, text in rows.labels(model, ids).items()}
+
+
+def last_change(record: Record) -> tuple[str, str]:
+    """Who changed the record last, and when."""
+    latest = timeline(record, 1)
+    if not latest:
+        return _("Somebody"), NONE
+    return latest[0].actor_name or _("The system"), words.moment(latest[0].at)

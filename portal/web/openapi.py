@@ -1,0 +1,215 @@
+"""OpenAPI 3.0 document of the REST API, written from the same declarations that check the requests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, Response
+
+from portal import __version__
+from portal.kernel.i18n import _
+from portal.web import filters, paging, registry
+from portal.web.access import signed_in
+from portal.web.fields import fields_of
+from portal.web.resource import API, Resource, answer
+from security.manager import granted
+from security.transitions import Action, Argument, actions_of
+
+blueprint = Blueprint("rest", __name__, url_prefix=API)
+
+Schema = dict[str, Any]
+_ARGUMENT: dict[str, Schema] = {
+    "text": {"type": "string"},
+    "date": {"type": "string", "format": "date"},
+    "integer": {"type": "integer"},
+    "person": {"type": "integer", "format": "int64"},
+    "decimal": {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"},
+}
+
+
+@blueprint.get("/_openapi")
+def document_answer() -> Response:
+    """The document."""
+    signed_in()
+    return answer(document())
+
+
+@blueprint.get("/me")
+def me() -> Response:
+    """Who is calling, and what their roles include."""
+    ctx = signed_in()
+    permissions: dict[str, list[str]] = {}
+    for verb, view in sorted(granted()):
+        permissions.setdefault(view, []).append(verb)
+    return answer(
+        {
+            "id": ctx.me,
+            "username": ctx.username,
+            "name": ctx.name,
+            "locale": ctx.locale,
+            "theme": ctx.theme,
+            "entity_id": ctx.entity_id,
+            "roles": sorted(ctx.roles),
+            "scopes": sorted(ctx.scopes),
+            "permissions": permissions,
+        }
+    )
+
+
+def document() -> Schema:
+    """The whole API."""
+    paths: Schema = {f"{API}/me": {"get": _operation("me", _("Who is calling"), ["portal"], {"type": "object"})}}
+    schemas: Schema = {"Error": _error()}
+    for name, r in sorted(registry.resources.items()):
+        paths |= _paths(r, schemas)
+        del name
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": "shuniu"},
+            },
+            "responses": {"Error": {"description": _("What is wrong, where, and what to do"), "content": _json({"$ref": "#/components/schemas/Error"})}},
+        },
+        "security": [{"bearer": []}, {"cookie": []}],
+    }
+
+
+def _intro() -> str:
+    return _(
+        "q is rison (or JSON): columns, filters [{col, opr, value}], order_column, order_direction, page, page_size (at most %(n)s), after, search."
+        " Changes need If-Match with the version read; calls with a cookie need X-CSRFToken.",
+        n=paging.MAX_SIZE,
+    )
+
+
+def _error() -> Schema:
+    return {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "fields"],
+                "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "fields": {"type": "object", "additionalProperties": True}},
+            }
+        },
+    }
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _operation(
+    name: str,
+    summary: str,
+    tags: Sequence[str],
+    result: Schema | None,
+    *,
+    status: str = "200",
+    body: Schema | None = None,
+    parameters: Sequence[Schema] = (),
+    errors: Sequence[int] = (),
+) -> Schema:
+    out: Schema = {
+        "operationId": name.replace("-", "_"),
+        "summary": summary,
+        "tags": list(tags),
+        "parameters": list(parameters),
+        "responses": {status: {"description": "OK", **({"content": _json(result)} if result else {})}},
+    }
+    for code in (401, 403, *errors):
+        out["responses"][str(code)] = {"$ref": "#/components/responses/Error"}
+    if body is not None:
+        out["requestBody"] = {"required": True, "content": _json(body)}
+    return out
+
+
+_PK: Schema = {"name": "pk", "in": "path", "required": True, "schema": {"type": "integer", "format": "int64"}}
+_MATCH: Schema = {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}, "description": "ETag of the version read"}
+
+
+def _paths(r: type[Resource], schemas: Schema) -> Schema:
+    name, base, tag = r.resource_name, f"{API}/{r.resource_name}", [r.resource_name]
+    label = str(r.model.__label__ or r.model.__name__)
+    schemas[name] = {"type": "object", "title": label, "properties": _properties(r)}
+    record = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": f"#/components/schemas/{name}"}}}
+    listed = {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer"},
+            "count_capped": {"type": "boolean"},
+            "ids": {"type": "array", "items": {"type": "integer"}},
+            "result": {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}},
+            "next": {"type": "string", "nullable": True},
+            "previous": {"type": "string", "nullable": True},
+        },
+    }
+    q = {"name": "q", "in": "query", "required": False, "schema": {"type": "string"}, "description": _filters(r)}
+    collection: Schema = {"get": _operation(f"list_{name}", _("List: %(what)s", what=label), tag, listed, parameters=[q], errors=(400,))}
+    item: Schema = {"get": _operation(f"get_{name}", _("Read: %(what)s", what=label), tag, record, parameters=[_PK], errors=(404,))}
+    if "add" in r.verbs:
+        collection["post"] = _operation(
+            f"create_{name}", _("New: %(what)s", what=label), tag, record, status="201", body=_input(r, r.addable(), partial=False), errors=(400, 409, 422)
+        )
+    if "edit" in r.verbs:
+        item["put"] = _operation(
+            f"update_{name}",
+            _("Edit %(what)s", what=label),
+            tag,
+            record,
+            body=_input(r, r.editable(), partial=True),
+            parameters=[_PK, _MATCH],
+            errors=(400, 404, 409, 422, 428),
+        )
+    if "archive" in r.verbs:
+        item["delete"] = _operation(f"archive_{name}", _("Archive: %(what)s", what=label), tag, {"type": "object"}, parameters=[_PK, _MATCH], errors=(404, 409, 428))
+    paths: Schema = {f"{base}/": collection, f"{base}/{{pk}}": item}
+    for a in actions_of(r.model):
+        kebab = a.name.replace("_", "-")
+        paths[f"{base}/{{pk}}/{kebab}"] = {
+            "post": _operation(
+                f"{name}_{a.name}", str(a.label), tag, record, body=_arguments(a), parameters=[_PK, _MATCH], errors=(404, 409, 422, 428)
+            )
+        }
+        if a.bulk:
+            many = {"type": "object", "required": ["ids"], "properties": {"ids": {"type": "array", "items": {"type": "integer"}}, "arguments": _arguments(a)}}
+            paths[f"{base}/actions/{kebab}"] = {"post": _operation(f"{name}_{a.name}_many", str(a.label), tag, {"type": "object"}, body=many, errors=(400, 422))}
+    return paths
+
+
+def _properties(r: type[Resource]) -> Schema:
+    out: Schema = {}
+    for name, f in r.json_fields().items():
+        out[name] = f.schema() | ({"readOnly": True} if name not in r.addable() and name not in r.editable() else {})
+        if f.target is not None:
+            out[f.attribute] = {"type": "string", "nullable": True, "readOnly": True, "title": str(f.label)}
+    for name, c in r.computed.items():
+        out[name] = {"readOnly": True, "nullable": True, "title": str(c.label)}
+    return out
+
+
+def _input(r: type[Resource], names: Sequence[str], *, partial: bool) -> Schema:
+    fields = fields_of(r.model)
+    required = [n for n in names if fields[n].required] if not partial else []
+    out: Schema = {"type": "object", "additionalProperties": False, "properties": {n: fields[n].schema() for n in names}}
+    return out | ({"required": required} if required else {})
+
+
+def _arguments(a: Action) -> Schema:
+    def one(x: Argument) -> Schema:
+        return _ARGUMENT.get(x.kind, {"type": "string"}) | {"title": str(x.label)}
+
+    required = [k for k, x in a.arguments.items() if x.required]
+    out: Schema = {"type": "object", "additionalProperties": False, "properties": {k: one(x) for k, x in a.arguments.items()}}
+    return out | ({"required": required} if required else {})
+
+
+def _filters(r: type[Resource]) -> str:
+    fields = fields_of(r.model)
+    return "filters: " + "; ".join(f"{n} ({', '.join(filters.BY_KIND[fields[n].kind])})" for n in r.filterable())

@@ -1,0 +1,158 @@
+"""Rows for lists, pages and REST: plain columns plus the texts of what they refer to, under the viewer's rules."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+
+from sqlalchemy import Select, func, inspect, select
+from sqlalchemy.orm import aliased
+
+from portal.kernel.db import session
+from portal.kernel.document import Record, User
+from portal.kernel.i18n import tr
+from portal.web.fields import NONE, Field, fields_of
+from security.visibility import context, visible
+
+
+@dataclass
+class Row:
+    """The values of one record by column, and the texts of its references by column."""
+
+    id: int
+    values: dict[str, Any]
+    labels: dict[str, str | None] = field(default_factory=dict)
+
+    def display(self, f: Field) -> str:
+        """The text of a field as people read it."""
+        return f.display(self.values.get(f.name), self.labels.get(f.name))
+
+    def linked(self, f: Field) -> bool:
+        """Whether the reference may be followed: its target is visible, not only its stored text."""
+        return self.values.get(f.name) is not None and self.values.get(f"_{f.name}_seen", False) is True
+
+
+# -------------------------------------------------------------------- how a record is called
+class _Probe:
+    """Stands in for a record while `__str__` runs and notes the columns it uses."""
+
+    def __init__(self) -> None:
+        self.used: list[str] = []
+
+    def __getattr__(self, name: str) -> str:
+        self.used.append(name)
+        return ""
+
+
+def person_name(first: str | None, last: str | None) -> str:
+    """Chinese names without a space, others as `First Last`."""
+    first, last = (first or "").strip(), (last or "").strip()
+    if (first + last).isascii():
+        return f"{first} {last}".strip()
+    return last + first
+
+
+@cache
+def label_columns(model: type[Any]) -> tuple[str, ...]:
+    """The columns that the text of a record is made of: those its `__str__` reads."""
+    if model is User:
+        return ("first_name", "last_name", "username")
+    columns = inspect(model).column_attrs.keys()
+    declared = getattr(model, "__label_columns__", None)
+    if declared:
+        return tuple(declared)
+    probe = _Probe()
+    try:
+        cast(Callable[[Any], str], model.__str__)(probe)
+    except Exception:
+        probe.used = []
+    used = tuple(dict.fromkeys(n for n in probe.used if n in columns))
+    if used and len(used) == len(dict.fromkeys(probe.used)):
+        return used
+    return tuple(n for n in ("number", "code", "name", "title") if n in columns) or ("id",)
+
+
+def label_of(model: type[Any], values: Sequence[Any]) -> str:
+    """The text of a record of *model* from the values of its label columns."""
+    names = label_columns(model)
+    if model is User:
+        return person_name(values[0], values[1]) or str(values[2] or NONE)
+    if "__str__" in vars(model) and not hasattr(model, "__label_columns__"):
+        try:
+            text = cast(Callable[[Any], str], model.__str__)(SimpleNamespace(**dict(zip(names, values, strict=True))))
+            return text.strip() or NONE
+        except Exception:
+            text = ""
+    return " ".join(tr(v) for v in values if v not in (None, "")) or NONE
+
+
+def text_of(record: Any) -> str:
+    """The text of a loaded record."""
+    return label_of(type(record), [getattr(record, n) for n in label_columns(type(record))])
+
+
+def labels(model: type[Any], ids: Iterable[int]) -> dict[int, str]:
+    """Texts of the records *ids* of *model* that the viewer may see. One statement."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    statement = select(model.id, *(getattr(model, n) for n in label_columns(model))).where(model.id.in_(wanted))
+    found = session().execute(statement, execution_options={"include_archived": True})
+    return {row[0]: label_of(model, row[1:]) for row in found}
+
+
+# -------------------------------------------------------------------- reading
+def read(model: type[Any], names: Sequence[str], ids: Sequence[int], *, archived: bool = False) -> list[Row]:
+    """The records *ids* with columns *names*, in the order of *ids*; the text of every reference comes with them. One statement."""
+    if not ids:
+        return []
+    statement = select_columns(model, names).where(model.id.in_(list(ids)))
+    found = session().execute(statement, execution_options={"include_archived": True} if archived else {})
+    by_id = {row.id: row for row in unpack(model, names, found)}
+    return [by_id[i] for i in ids if i in by_id]
+
+
+def select_columns(model: type[Any], names: Sequence[str]) -> Select[Any]:
+    """SELECT of the id, *names* and the label columns of every reference among them."""
+    fields = fields_of(model)
+    columns: list[Any] = [model.id.label("_id")]
+    for name in names:
+        f = fields[name]
+        columns.append(getattr(model, name).label(f"c_{name}"))
+        if f.target is not None:
+            columns.append(_label_subquery(model, f).label(f"l_{name}"))
+        if f.stored_label:
+            columns.append(getattr(model, f.stored_label).label(f"s_{name}"))
+    return select(*columns)
+
+
+def _label_subquery(model: type[Any], f: Field) -> Any:
+    target = cast(type[Any], f.target)
+    t = aliased(target)
+    parts = [getattr(t, n) for n in label_columns(target)]
+    statement = select(func.jsonb_build_array(*parts)).where(t.id == getattr(model, f.name))
+    if issubclass(target, Record):  # the hook only covers the statement's own models
+        ctx = context()
+        rule = None if ctx.system else visible(target, t, ctx)
+        if rule is not None:
+            statement = statement.where(rule)
+    return statement.correlate(model).scalar_subquery()
+
+
+def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any]) -> Iterable[Row]:
+    """The rows of a statement made by `select_columns`."""
+    fields = fields_of(model)
+    for found in result:
+        got: Mapping[str, Any] = found._mapping
+        row = Row(got["_id"], {n: got[f"c_{n}"] for n in names})
+        row.values.setdefault("id", row.id)
+        for name in names:
+            f = fields[name]
+            if f.target is None:
+                continue
+            parts = got[f"l_{name}"]
+            row.values[f"_{name}_seen"] = parts is not None
+            stored = got[f"s_{name}"] if f.stored_label else None
+            row.labels[name] = label_of(f.target, parts) if parts is not None else (stored or None)
+        yield row

@@ -1,0 +1,464 @@
+"""The pages of one model: list, record, forms, archive, actions, export, history."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from flask import flash, make_response, redirect, request
+from flask_appbuilder import BaseView
+from werkzeug.wrappers import Response
+
+from portal.kernel.db import session
+from portal.kernel.document import Record
+from portal.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PortalError, Refusal
+from portal.kernel.i18n import _
+from portal.web import exporting, forms, frame, history, listing, query, recordpage, records, registry, rows, views
+from portal.web.access import may, require, route
+from portal.web.declared import Declared
+from portal.web.fields import NONE, fields_of
+from portal.web.preferences import local_path
+from portal.web.recordpage import Related as Related
+from portal.web.rows import Row
+from security.transitions import action_of, perform, perform_many
+from security.visibility import Context, context
+
+MAX_BULK = 200
+
+
+class Screen(Declared, BaseView):  # type: ignore[misc]
+    """`class DailyReports(Screen, model=DailyReport): route_base = "/daily-reports"; menu = "Work"`."""
+
+    route_base: ClassVar[str] = ""
+    title: ClassVar[Any] = ""
+    icon: ClassVar[str] = "list"
+    menu: ClassVar[str | None] = None
+    menu_order: ClassVar[int] = 100
+    menu_url: ClassVar[str | None] = None
+    menu_verb: ClassVar[str] = "view"
+    visible: ClassVar[Callable[[Context], bool] | None] = None
+    sections: ClassVar[Sequence[tuple[Any, Sequence[str]]]] = ()
+    track: ClassVar[Sequence[str]] = ()
+    related: ClassVar[Sequence[Related]] = ()
+    tabs: ClassVar[Sequence[tuple[Any, str]]] = ()
+    """Views that come with the page: words and the query string of each."""
+    totals: ClassVar[Sequence[str]] = ()
+    has_record_page: ClassVar[bool] = True
+    default_view = "show_list"
+    add_label: ClassVar[Any] = ""
+    empty: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, model: type[Any] | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if model is None:
+            return
+        cls.model = model
+        if not cls.route_base:
+            raise TypeError(f"{cls.__name__} declares no route_base")
+        registry.screens[model] = cls
+
+    def __init__(self) -> None:
+        self.class_permission_name = self.permission()
+        self.previous_class_permission_name = self.class_permission_name
+        super().__init__()
+        self.base_permissions = self.all_permissions()
+        self.exclude_route_methods = {
+            name
+            for name, verb in (
+                ("add", "add"),
+                ("store", "add"),
+                ("edit", "edit"),
+                ("save", "edit"),
+                ("archive", "archive"),
+                ("restore", "archive"),
+                ("export", "export"),
+            )
+            if verb not in self.verbs
+        }
+
+    @classmethod
+    def menu_label(cls) -> Any:
+        """Words in the menu and above the list."""
+        return cls.title or cls.model.__label_plural__ or cls.__name__
+
+    @classmethod
+    def visible_in_menu(cls) -> Callable[[Context], bool] | None:
+        """A further condition for the menu entry, beside the permission."""
+        return cls.visible
+
+    # ---------------------------------------------------------------- hooks for modules
+    def condition(self, entity: Any) -> Sequence[Any]:
+        """Further conditions of the list."""
+        return ()
+
+    def extras(self, record: Any, row: Row) -> dict[str, Any]:
+        """Further values for the record page: figures, side, extra_tabs, comments…"""
+        return {}
+
+    def list_extras(self) -> dict[str, Any]:
+        """Further values for the list page: page_actions, subtitle…"""
+        return {}
+
+    def perform_create(self, values: Mapping[str, Any]) -> int:
+        """Stores a new record and returns its id."""
+        return int(records.create(self.model, values).id)
+
+    def perform_update(self, pk: int, values: Mapping[str, Any], version: int) -> None:
+        """Stores a change."""
+        records.change(self.model, pk, values, version)
+
+    # ---------------------------------------------------------------- list
+    def _args(self) -> dict[str, list[str]]:
+        return {k: v for k, v in request.args.lists() if k != "_"}
+
+    def _asked(self, args: Mapping[str, list[str]]) -> query.Query:
+        known = {"q", "sort", "size", "after", "before", "view", "archived", "count"}
+        unknown = [k for k in args if k not in known and not k.startswith("f.")]
+        if unknown:
+            raise BadRequest(_("This list does not know “%(name)s”.", name=unknown[0][:60]), code="unknown_parameter")
+        return query.from_page(self.model, args, filterable=self.filterable(), search=self.searched(), order=self.ordered())
+
+    @route("/")
+    def show_list(self) -> Any:
+        """The visible records."""
+        args, base = self._args(), f"{self.route_base}/"
+        q = self._asked(args)
+        settings = views.load(self.permission())
+        shown = [n for n in settings.columns or self.listed() if n in self.stored([*self.listed(), *self.shown()]) or n in self.computed] or self.listed()
+        page = q.page(self.condition)
+        read = [*dict.fromkeys([*self.stored(shown), *rows.label_columns(self.model), "version"])]
+        found = rows.read(self.model, read, page.ids, archived=q.archived)
+        self.add_computed(shown, found)
+        columns = listing.columns(type(self), shown, q, base, args)
+        listing.totals(columns, found, type(self), self.resolve(self.totals))
+        values = {
+            "title": str(self.menu_label()),
+            "crumbs": [],
+            "url": base,
+            "key": self.permission(),
+            "columns": columns,
+            "columns_url": f"{self.route_base}/columns",
+            "rows": listing.table(type(self), shown, found, self._row_url),
+            "pager": listing.pager(page, q, base, args),
+            "q": q.text,
+            "q_placeholder": self._placeholder(),
+            "filters": listing.filters(type(self), q, base, args),
+            "clear_url": base,
+            "sort": args.get("sort", [None])[-1],
+            "view": args.get("view", [None])[-1],
+            "bulk": recordpage.bulk(self.model, self.route_base),
+            "empty": {k: str(v) if not isinstance(v, list) else v for k, v in self.empty.items()} or None,
+        }
+        if request.headers.get("HX-Request") and request.headers.get("HX-Target") == "list-body":
+            return frame.fragment("portal/_list_body.html", partial=True, **values)
+        values |= self._around(settings, args)
+        return frame.render("portal/list.html", **(values | self.list_extras()))
+
+    def _row_url(self, row: Row) -> str | None:
+        return f"{self.route_base}/{row.id}" if self.has_record_page else None
+
+    def _placeholder(self) -> str | None:
+        if not self.searched():
+            return None
+        fields = fields_of(self.model)
+        return "、".join(str(fields[n].label) for n in self.searched())
+
+    def _around(self, settings: views.Settings, args: Mapping[str, list[str]]) -> dict[str, Any]:
+        query_string = listing.address("", {k: v for k, v in args.items() if k not in ("after", "before", "count", "view")}).lstrip("?")
+        file_args = {k: v for k, v in args.items() if k not in listing.PAGE_ARGS and k != "view"}
+        exports = [{"label": k.upper(), "url": listing.address(f"{self.route_base}/export.{k}", file_args)} for k in exporting.FORMATS]
+        return {
+            "tabs": settings.tabs(f"{self.route_base}/", self.tabs, query_string, args.get("view", [""])[-1]),
+            "save_view_url": f"{self.route_base}/views",
+            "delete_view_url": f"{self.route_base}/views/delete",
+            "exports": exports if "export" in self.verbs and may("export", self.model) else [],
+            "add_url": f"{self.route_base}/add" if "add" in self.verbs and may("add", self.model) else None,
+            "add_label": str(self.add_label) or _("New"),
+        }
+
+    @route("/export.<kind>", verb="export")
+    def export(self, kind: str) -> Any:
+        """The list as a file."""
+        q = self._asked(self._args())
+        settings = views.load(self.permission())
+        names = [n for n in settings.columns or self.listed() if n in fields_of(self.model) or n in self.computed] or self.listed()
+        return exporting.respond(type(self), names, q, kind, str(self.menu_label()))
+
+    @route("/columns", methods=("POST",))
+    def choose_columns(self) -> tuple[str, int]:
+        """Keeps which columns the person wants."""
+        wanted = [n for n in request.form.get("columns", "").split(",") if n]
+        known = {*self.listed(), *self.shown(), *self.computed}
+        if any(n not in known for n in wanted):
+            raise Invalid({"columns": _("There is no column “%(name)s”.", name=",".join(wanted)[:100])})
+        views.choose_columns(self.permission(), wanted)
+        return "", 204
+
+    @route("/views", methods=("POST",))
+    def save_view(self) -> Response:
+        """Keeps the conditions under a name."""
+        pk = views.save(self.permission(), request.form.get("name", ""), request.form.get("query", ""), request.form.get("shared") == "1")
+        kept = request.form.get("query", "").lstrip("?")
+        return redirect(f"{self.route_base}/?{kept}{'&' if kept else ''}view={pk}", 303)
+
+    @route("/views/delete", methods=("POST",))
+    def delete_view(self) -> Response:
+        """Removes one of the person's own views."""
+        views.delete(self.permission(), request.form.get("id", type=int))
+        return redirect(f"{self.route_base}/", 303)
+
+    # ---------------------------------------------------------------- record
+    @route("/<int:pk>")
+    def show(self, pk: int) -> Any:
+        """One record."""
+        return self._record_page(pk)
+
+    def _record_page(self, pk: int, *, error: PortalError | None = None) -> Any:
+        record, may_change = records.get(self.model, pk, archived=True)
+        names = [*dict.fromkeys([*self.stored(self.shown()), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))])]
+        found = rows.read(self.model, names, [pk], archived=True)
+        if not found:
+            raise records.not_found()
+        row, gone = found[0], record.archived_at is not None
+        self.add_computed(self.shown(), [row])
+        base = f"{self.route_base}/{pk}"
+        can_archive = may_change and "archive" in self.verbs and may("archive", self.model)
+        values: dict[str, Any] = {
+            "title": rows.text_of(record),
+            "crumbs": [{"label": str(self.menu_label()), "url": f"{self.route_base}/"}],
+            "record": recordpage.head(self.model, row, record),
+            "actions": [] if gone else recordpage.actions(record, self.route_base),
+            "edit_url": f"{base}/edit" if may_change and not gone and "edit" in self.verbs and self.editable() and may("edit", self.model) else None,
+            "archive_url": f"{base}/archive" if can_archive and not gone else None,
+            "restore_url": f"{base}/restore" if can_archive and gone else None,
+            "track": recordpage.track(self.model, self.track, row.values.get("state")),
+            "sections": recordpage.sections(type(self), self.sections, row),
+            "related": [b for b in (r.build(record) for r in self.related) if b is not None],
+            "history_url": f"{base}/history",
+            "tab": request.args.get("tab"),
+        }
+        values |= self.extras(record, row)
+        if error is not None:
+            flash(str(error), "danger")
+        response = make_response(frame.render("portal/record.html", **values))
+        if error is not None:
+            response.status_code = error.http
+        return response
+
+    @route("/<int:pk>/history")
+    def history(self, pk: int) -> Any:
+        """Its changes, for the tab."""
+        record, _may = records.get(self.model, pk, archived=True)
+        found, before = history.entries(record, request.args.get("before", type=int))
+        more = f"{self.route_base}/{pk}/history?before={before}" if before else None
+        return frame.fragment("portal/_history.html", entries=found, more_url=more)
+
+    # ---------------------------------------------------------------- forms
+    @route("/add", verb="add")
+    def add(self) -> Any:
+        """An empty form, prefilled from the model's defaults and the address."""
+        values = dict(self._defaults(context()))
+        given, _errors = forms.parse(self.model, self.addable(), request.args, partial=True)
+        values |= {k: v for k, v in given.items() if v is not None}
+        return self._form(None, row=self._unsaved(values))
+
+    def _defaults(self, ctx: Context) -> Mapping[str, Any]:
+        hook = getattr(self.model, "defaults", None)
+        return hook(ctx) if hook is not None else {}
+
+    def _unsaved(self, values: Mapping[str, Any]) -> Row:
+        fields = fields_of(self.model)
+        row = Row(0, {k: v for k, v in values.items() if k in self.addable()})
+        for name, value in row.values.items():
+            target = fields[name].target
+            if target is not None and value is not None:
+                row.labels[name] = rows.labels(target, [value]).get(value)
+        return row
+
+    @route("/add", methods=("POST",), verb="add")
+    def store(self) -> Any:
+        """A new record; what cannot be accepted is shown again with the reasons."""
+        values, errors = forms.parse(self.model, self.addable(), request.form, partial=False)
+        if errors:
+            return self._form(None, errors=errors)
+        try:
+            pk = self.perform_create(values)
+        except (Invalid, Refusal, Conflict) as e:
+            session().rollback()
+            return self._form(None, errors=e.fields, error=e)
+        flash(_("Saved."), "success")
+        return redirect(self._after(pk), 303)
+
+    @route("/<int:pk>/edit", verb="edit")
+    def edit(self, pk: int) -> Any:
+        """The form of a record."""
+        record, may_change = records.get(self.model, pk)
+        if not may_change:
+            raise Forbidden(_("You may see this record, but not change it."))
+        return self._form(record, row=self._stored(pk))
+
+    @route("/<int:pk>/edit", methods=("POST",), verb="edit")
+    def save(self, pk: int) -> Any:
+        """Stores the change; a version saved by somebody else meanwhile is shown beside one's own."""
+        record, may_change = records.get(self.model, pk)
+        if not may_change:
+            raise Forbidden(_("You may see this record, but not change it."))
+        version = posted_version()
+        values, errors = forms.parse(self.model, self.editable(), request.form, partial=True)
+        for name in [k[5:] for k, v in request.form.items() if k.startswith("keep.") and v == "theirs"]:
+            values.pop(name, None)
+            errors.pop(name, None)
+        if errors:
+            return self._form(record, row=self._stored(pk), errors=errors, version=version)
+        try:
+            self.perform_update(pk, values, version)
+        except Conflict as e:
+            session().rollback()
+            fresh, _may = records.get(self.model, pk)
+            return self._form(fresh, row=self._stored(pk), error=e, conflict=self._conflict(fresh, values))
+        except (Invalid, Refusal) as e:
+            session().rollback()
+            fresh, _may = records.get(self.model, pk)
+            return self._form(fresh, row=self._stored(pk), errors=e.fields, error=e, version=version)
+        flash(_("Saved."), "success")
+        return redirect(self._after(pk), 303)
+
+    def _stored(self, pk: int) -> Row:
+        found = rows.read(self.model, self.stored(self.editable()), [pk])
+        if not found:
+            raise records.not_found()
+        return found[0]
+
+    def _after(self, pk: int) -> str:
+        target = request.form.get("next")
+        return local_path(target) if target else f"{self.route_base}/{pk}" if self.has_record_page else f"{self.route_base}/"
+
+    def _form(
+        self,
+        record: Record | None,
+        *,
+        row: Row | None = None,
+        errors: Mapping[str, Any] | None = None,
+        error: PortalError | None = None,
+        version: int | None = None,
+        conflict: dict[str, Any] | None = None,
+    ) -> Any:
+        names = self.editable() if record is not None else self.addable()
+        typed = request.form if request.method == "POST" else None
+        built = forms.controls(self.model, names, row, typed=typed, errors={k: str(v) for k, v in (errors or {}).items()})
+        if typed is not None:
+            self._name_choices(built, typed)
+        label = str(self.model.__label__ or self.menu_label())
+        text = rows.text_of(record) if record is not None else ""
+        crumbs = [{"label": str(self.menu_label()), "url": f"{self.route_base}/"}]
+        if record is not None:
+            crumbs.append({"label": text, "url": f"{self.route_base}/{record.id}"})
+        message = str(error) if error is not None else self._stray(errors or {}, names)
+        page = frame.render(
+            "portal/form.html",
+            title=_("Edit %(what)s", what=text) if record is not None else _("New: %(what)s", what=label),
+            crumbs=crumbs,
+            action_url=f"{self.route_base}/{record.id}/edit" if record is not None else f"{self.route_base}/add",
+            version=None if record is None else version or record.version,
+            sections=forms.sections([(t, [n for n in self.resolve(ns) if n in names]) for t, ns in self.sections], built),
+            error=message,
+            conflict=conflict,
+            submit_label=None,
+            cancel_url=f"{self.route_base}/{record.id}" if record is not None else f"{self.route_base}/",
+        )
+        return page, error.http if error is not None else 422 if errors else 200
+
+    def _stray(self, errors: Mapping[str, Any], names: Sequence[str]) -> str:
+        stray = [f"{k}: {v}" for k, v in errors.items() if k not in names]
+        return "; ".join(stray)
+
+    def _name_choices(self, built: Sequence[dict[str, Any]], typed: Mapping[str, Any]) -> None:
+        """The text of references that were chosen but not stored."""
+        fields = fields_of(self.model)
+        for one in built:
+            f = fields.get(one["name"])
+            if f is not None and f.target is not None and one["display"] == "":
+                raw = str(typed.get(f.name, ""))
+                one["display"] = rows.labels(f.target, [int(raw)]).get(int(raw), NONE) if raw.isdecimal() and len(raw) < 19 else NONE
+
+    def _conflict(self, record: Record, values: Mapping[str, Any]) -> dict[str, Any]:
+        fields, differing = fields_of(self.model), []
+        stored = self._stored(record.id)
+        for name, mine in values.items():
+            f, theirs = fields[name], getattr(record, name)
+            if mine == theirs:
+                continue
+            label = rows.labels(f.target, [mine]).get(mine) if f.target is not None and mine is not None else None
+            differing.append(
+                {
+                    "name": name,
+                    "label": str(f.label),
+                    "mine": f.display(mine, label),
+                    "theirs": stored.display(f),
+                    "theirs_value": forms.plain(f, theirs) if f.kind != "label" else None,
+                    "differs": True,
+                }
+            )
+        who, at = history.last_change(record)
+        return {"by": who, "at": at, "version": record.version, "fields": differing}
+
+    # ---------------------------------------------------------------- archive and actions
+    @route("/<int:pk>/archive", methods=("POST",), verb="archive")
+    def archive(self, pk: int) -> Any:
+        """Puts the record away."""
+        return self._do(pk, lambda: records.archive(self.model, pk, posted_version()), _("Archived."), f"{self.route_base}/")
+
+    @route("/<int:pk>/restore", methods=("POST",), verb="archive")
+    def restore(self, pk: int) -> Any:
+        """Takes the record back."""
+        return self._do(pk, lambda: records.restore(self.model, pk, posted_version()), _("Restored."))
+
+    @route("/<int:pk>/<action>", methods=("POST",))
+    def act(self, pk: int, action: str) -> Any:
+        """Does a declared action with the record."""
+        known = action_of(self.model, action)
+        records.get(self.model, pk)
+        require(*known.permission)
+        arguments = {k: v for k, v in request.form.items() if k not in forms.CONTROLS and not k.startswith("_") and not k.endswith("__present")}
+        done = _("%(action)s: done.", action=known.label)
+        return self._do(pk, lambda: perform(self.model, known.name, pk, posted_version(), arguments), done)
+
+    def _do(self, pk: int, work: Callable[[], Any], done: str, target: str | None = None) -> Any:
+        try:
+            work()
+        except NotFound:
+            raise
+        except PortalError as e:
+            if request.headers.get("HX-Request"):
+                raise
+            session().rollback()
+            return self._record_page(pk, error=e)
+        flash(done, "success")
+        visible = target is None and bool(rows.read(self.model, ["id"], [pk]))
+        where = request.form.get("next")
+        return redirect(local_path(where) if where else target or (f"{self.route_base}/{pk}" if visible else f"{self.route_base}/"), 303)
+
+    @route("/actions/<action>", methods=("POST",))
+    def act_many(self, action: str) -> Any:
+        """Does an action with the chosen records; says which were refused and why."""
+        known = action_of(self.model, action)
+        if not known.bulk:
+            raise NotFound(_("There is no such action."))
+        require(*known.permission)
+        ids = [int(i) for i in request.form.getlist("ids") if i.isdecimal() and len(i) < 19][:MAX_BULK]
+        arguments = {k: v for k, v in request.form.items() if k not in forms.CONTROLS and k != "ids" and not k.startswith("_")}
+        done, failed = perform_many(self.model, known.name, ids, arguments)
+        if done:
+            flash(_("%(action)s: %(n)s done.", action=known.label, n=len(done)), "success")
+        texts = rows.labels(self.model, list(failed)[:5])
+        for pk, e in list(failed.items())[:5]:
+            flash(f"{texts.get(pk, pk)}: {e}", "warning")
+        if len(failed) > 5:
+            flash(_("%(n)s more were refused.", n=len(failed) - 5), "warning")
+        return redirect(local_path(request.form.get("next") or request.headers.get("Referer", "").partition(request.host)[2] or f"{self.route_base}/"), 303)
+
+
+def posted_version() -> int:
+    """The version the form was made from. Raises BadRequest when it is missing."""
+    given = request.form.get("version", "")
+    if not given.isdecimal() or len(given) > 9:
+        raise BadRequest(_("The form does not say which version it is based on. Open the page again."), code="no_version")
+    return int(given)

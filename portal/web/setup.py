@@ -1,0 +1,55 @@
+"""Puts everything of the web layer into the application."""
+
+from typing import Any
+
+from flask import Flask
+from flask_appbuilder import AppBuilder
+from jinja2 import ChoiceLoader, FileSystemLoader
+
+from portal.kernel.i18n import ROOT
+from portal.kernel.settings import settings
+from portal.web import administration as administration
+from portal.web import announcements as announcements
+from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
+from portal.web import home as home
+
+
+def install(app: Flask, builder: AppBuilder) -> None:
+    """Headers, errors, health, templates, and every declared page, screen and resource. Raises LookupError for a wrong column name."""
+    headers.install(app, settings())
+    health.install(app)
+    errors.install(app)
+    _language(app)
+    templates(app)
+    app.before_request(headers.check_csrf)
+    for blueprint in (assets.blueprint, preferences.blueprint, lookup.blueprint, openapi.blueprint):
+        app.register_blueprint(blueprint)
+    known = {type(view) for view in builder.baseviews}
+    for page in registry.pages.values():
+        if page not in known:
+            builder.add_view_no_menu(page)
+    for screen in registry.screens.values():
+        screen.check_declaration()
+        builder.add_view_no_menu(screen)
+    for resource in registry.resources.values():
+        resource.check_declaration()
+        builder.add_api(resource)
+
+
+def templates(app: Flask) -> None:
+    """Globals and filters of the templates, and the folders of the modules. See the notes at the head of each template."""
+    folders = [ROOT / "portal" / "web" / "templates", *sorted(ROOT.glob("portal/*/templates")), *sorted(ROOT.glob("modules/*/templates"))]
+    env = app.jinja_env
+    env.loader = ChoiceLoader([FileSystemLoader([str(f) for f in dict.fromkeys(folders)]), app.jinja_loader or ChoiceLoader([])])
+    env.trim_blocks = env.lstrip_blocks = False
+    env.globals["asset"] = assets.asset
+    env.filters |= {"money": words.money, "hours": words.hours, "day": words.day, "moment": words.moment, "number": words.number}
+    app.context_processor(_shared)
+
+
+def _shared() -> dict[str, Any]:
+    return {"csp_nonce": headers.nonce(), "locale": preferences.locale(), "theme": preferences.theme()}
+
+
+def _language(app: Flask) -> None:
+    app.extensions["babel"].locale_selector = preferences.locale
