@@ -16,7 +16,7 @@ bind("select[data-lookup]", (control) => {
       load: url ? (query: string, done: (items?: Item[]) => void) => {
         const full = `${url}${url.includes("?") ? "&" : "?"}q=${encodeURIComponent(query)}`;
         send(full).then((answer) => answer.json() as Promise<{items: Item[]}>).then(({items}) => {
-          picker.clearOptions((option: Item) => picker.items.includes(String(option.id)));
+          picker.clearOptions((option) => picker.items.includes(String(option.id)));
           done(items);
         }).catch(() => done());
       } : undefined,
