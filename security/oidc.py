@@ -245,7 +245,7 @@ def local_path(wanted: str | None, origin: str) -> str:
     if not wanted or len(wanted) > MAX_PATH:
         return HOME
     path = wanted[len(origin) :] if wanted.startswith(origin + "/") else wanted
-    if not path.startswith("/") or "\\" in path or any(unicodedata.category(c)[0] in "CZ" for c in path):
+    if not path.startswith("/") or path.startswith("//") or "\\" in path or any(unicodedata.category(c)[0] in "CZ" for c in path):
         return HOME
     try:
         parts = urlsplit(path)
