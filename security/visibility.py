@@ -304,12 +304,19 @@ def acting(reason: str = "") -> Iterator[Session]:
     if ctx.me is None:
         raise NotSignedIn(_("Please sign in."))
     s.flush()
+    point = s.begin_nested()  # an error takes back what the block did, and with it the role
     s.execute(text("select set_config('role', 'app_act', true), set_config('app.reason', :r, true)"), {"r": reason})
     s.info["acting"] = True
     try:
         yield s
         s.flush()
+        s.expunge_all()
+        s.execute(text("select set_config('role', :role, true), set_config('app.reason', '', true)"), {"role": ctx.role})
+        point.commit()
+    except BaseException:
+        if point.is_active:
+            point.rollback()
+        s.expunge_all()  # nothing that was read in it may be found again
+        raise
     finally:
         s.info["acting"] = False
-    s.expunge_all()
-    s.execute(text("select set_config('role', :role, true), set_config('app.reason', '', true)"), {"role": ctx.role})

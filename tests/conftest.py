@@ -99,15 +99,15 @@ def _system(worker_id: str) -> Iterator[SimpleNamespace]:
 
 
 def _until_pages_exist() -> None:
-    import importlib.util
+    import importlib
     import sys
 
-    if importlib.util.find_spec("portal.web.setup") is None:
+    try:
+        importlib.import_module("portal.web.setup")
+    except ImportError:
         stub = SimpleNamespace(install=lambda *_args: None)
         sys.modules["portal.web.setup"] = stub  # type: ignore[assignment]
-        import portal.web
-
-        portal.web.setup = stub  # type: ignore[attr-defined]
+        importlib.import_module("portal.web").setup = stub  # type: ignore[attr-defined]
 
 
 def _settings(database: Database) -> Settings:
