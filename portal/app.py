@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Portal:
         FAB_ADD_SECURITY_API=False,
         FAB_ADD_OPENAPI_VIEWS=False,
         FAB_ADD_MENU_API=False,
+        FAB_INDEX_VIEW="portal.web.home.Home",
         APP_NAME="枢纽",
         LANGUAGES={code: {"flag": "", "name": name} for code, name in i18n.LANGUAGES.items()},
         BABEL_DEFAULT_LOCALE=i18n.DEFAULT,
