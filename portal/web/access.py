@@ -31,7 +31,7 @@ def signed_in() -> Context:
 
 
 def route(url: str = "/", methods: Sequence[str] = ("GET",), verb: str = "view") -> Callable[[F], F]:
-    """Makes a method of a Page, Screen or Resource answer *url*, for people whose roles include *verb*. An empty *verb*: everybody signed in."""
+    """Makes a method of a Page, Screen or Resource answer *url*, for people whose roles include *verb* (empty: everybody signed in)."""
 
     def declare(f: F) -> F:
         @functools.wraps(f)

@@ -63,7 +63,8 @@ class RolePage(Page):
             crumbs=self._crumbs(),
             subtitle=None,
             modules=[
-                {"key": n, "label": _module(n), "url": f"{self.route_base}/matrix?module={n}", "current": n == module, "count": None} for n in names
+                {"key": n, "label": _module(n), "url": f"{self.route_base}/matrix?module={n}", "current": n == module, "count": None}
+                for n in names
             ],
             roles=[{"key": r.key, "label": tr(r.label), "locked": False, "people": r.people} for r in roles],
             groups=_groups(mine, roles, now),
@@ -84,7 +85,12 @@ class RolePage(Page):
             raise Invalid({"changes": _("Must be an object or a list")})
         wanted = []
         for c in changes:
-            if not isinstance(c, dict) or not isinstance(c.get("role"), str) or not isinstance(c.get("permission"), str) or not isinstance(c.get("on"), bool):
+            if (
+                not isinstance(c, dict)
+                or not isinstance(c.get("role"), str)
+                or not isinstance(c.get("permission"), str)
+                or not isinstance(c.get("on"), bool)
+            ):
                 raise Invalid({"changes": _("Must be an object or a list")})
             wanted.append((c["role"], c["permission"], c["on"]))
         return answer({"saved": rolestore.change_permissions(wanted)})
@@ -94,7 +100,13 @@ class RolePage(Page):
         """What was changed, by whom and when."""
         choices = fields_of(rolestore.RoleChange)["what"].choices
         found = [
-            {"at": words.moment(c.created_at), "who": c.who or "—", "role": c.role, "what": str(choices.get(c.what, c.what)), "detail": c.detail}
+            {
+                "at": words.moment(c.created_at),
+                "who": c.who or "—",
+                "role": c.role,
+                "what": str(choices.get(c.what, c.what)),
+                "detail": c.detail,
+            }
             for c in rolestore.recent()
         ]
         return self.render("administration/role_changes.html", title=_("Changes of roles"), crumbs=self._crumbs(), changes=found)
@@ -103,7 +115,9 @@ class RolePage(Page):
     def differences(self) -> str:
         """Where roles differ from how they came."""
         found = [d | {"label": _permission_words(d["permission"])} for d in rolestore.differences()]
-        return self.render("administration/role_differences.html", title=_("Differences from the standard"), crumbs=self._crumbs(), differences=found)
+        return self.render(
+            "administration/role_differences.html", title=_("Differences from the standard"), crumbs=self._crumbs(), differences=found
+        )
 
     @route("/export.<kind>")
     def export(self, kind: str) -> Response:
@@ -112,7 +126,14 @@ class RolePage(Page):
         if kind == "json":
             body = {
                 "roles": [
-                    {"key": r.key, "label": r.label, "description": r.description, "scopes": r.scopes, "permissions": sorted(now.get(r.key, ()))} for r in roles
+                    {
+                        "key": r.key,
+                        "label": r.label,
+                        "description": r.description,
+                        "scopes": r.scopes,
+                        "permissions": sorted(now.get(r.key, ())),
+                    }
+                    for r in roles
                 ]
             }
             content, kind_of = orjson.dumps(body, option=orjson.OPT_INDENT_2), "application/json"
@@ -125,7 +146,9 @@ class RolePage(Page):
             content, kind_of = out.getvalue().encode("utf-8-sig"), "text/csv; charset=utf-8"
         else:
             raise NotFound(_("This page does not exist."))
-        return Response(content, mimetype=kind_of, headers={"Content-Disposition": f'attachment; filename="roles.{kind}"', "Cache-Control": "no-store"})
+        return Response(
+            content, mimetype=kind_of, headers={"Content-Disposition": f'attachment; filename="roles.{kind}"', "Cache-Control": "no-store"}
+        )
 
     # ---------------------------------------------------------------- one role
     @route("/add", verb="edit")
@@ -180,7 +203,10 @@ class RolePage(Page):
 
     def _form(self, found: rolestore.RoleView | None, errors: dict[str, str], typed: Any) -> str:
         held = typed.getlist("scopes") if typed else found.scopes if found else ()
-        people = [{"id": p.id, "name": rows.person_name(p.first_name, p.last_name), "username": p.username} for p in (rolestore.holders(found.key) if found else ())]
+        people = [
+            {"id": p.id, "name": rows.person_name(p.first_name, p.last_name), "username": p.username}
+            for p in (rolestore.holders(found.key) if found else ())
+        ]
 
         def text(name: str, lang: str) -> str:
             stored = getattr(found, name).get(lang, "") if found else ""
@@ -231,7 +257,11 @@ def _groups(mine: list[str], roles: list[rolestore.RoleView], now: dict[str, set
         verb, _colon, view = p.partition(":")
         group = out.setdefault(view, {"label": _view(view), "hint": view, "rows": []})
         cells = {
-            r.key: {"on": p in now.get(r.key, ()), "default": rolestore.default(r.key, p) if r.built_in else p in now.get(r.key, ()), "locked": (r.key, p) in rolestore.PROTECTED}
+            r.key: {
+                "on": p in now.get(r.key, ()),
+                "default": rolestore.default(r.key, p) if r.built_in else p in now.get(r.key, ()),
+                "locked": (r.key, p) in rolestore.PROTECTED,
+            }
             for r in roles
         }
         group["rows"].append({"key": p, "label": _verb(verb, view), "verb": verb, "cells": cells})

@@ -26,7 +26,9 @@ class Announcement(Record):
     title: Mapped[str] = mapped_column(Text, info={"label": _l("Title"), "max_length": 120, "span": 2})
     body: Mapped[str] = mapped_column(Text, info={"label": _l("Text"), "multiline": True, "max_length": 5000})
     from_day: Mapped[date] = mapped_column(Date, server_default=text("current_date"), info={"label": _l("From")})
-    to_day: Mapped[date | None] = mapped_column(Date, info={"label": _l("Until"), "help": _l("The last day it is shown; empty: until it is archived.")})
+    to_day: Mapped[date | None] = mapped_column(
+        Date, info={"label": _l("Until"), "help": _l("The last day it is shown; empty: until it is archived.")}
+    )
     pinned: Mapped[bool] = mapped_column(Boolean, server_default=text("false"), info={"label": _l("Pinned")})
     __table_args__ = (
         CheckConstraint(
@@ -37,10 +39,10 @@ class Announcement(Record):
         Index("ix_web_announcement_days", text("from_day desc")),
     )
 
-    def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def see(c, v):  # type: ignore[no-untyped-def]
         return v.person
 
-    def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def change(c, v):  # type: ignore[no-untyped-def]
         return or_(v.holds("system"), v.holds("staff_admin"))
 
     @classmethod

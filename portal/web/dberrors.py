@@ -29,7 +29,7 @@ def explain(e: DBAPIError) -> PortalError | None:
             columns = _columns_of(table, constraint)
             # no detail of the other row: it may be one the person does not see
             text = _("There is already one with this value.")
-            return Duplicate(text, fields={c: text for c in columns})
+            return Duplicate(text, fields=dict.fromkeys(columns, text))
         case "23503":
             key = column or next(iter(_columns_of(table, constraint)), "")
             text = _("There is no such record.")

@@ -138,7 +138,11 @@ def _page(e: PortalError) -> Response:
     }
     try:
         framed = not g.get("database_away") and context().me is not None
-        html = frame.render("portal/error.html", error=shown, title=str(e.http)) if framed else render_template("portal/error.html", error=shown, framed=False)
+        html = (
+            frame.render("portal/error.html", error=shown, title=str(e.http))
+            if framed
+            else render_template("portal/error.html", error=shown, framed=False)
+        )
     except (DBAPIError, PoolTimeout):
         _forget()
         g.database_away = True

@@ -36,7 +36,9 @@ def respond(what: type[Declared], names: Sequence[str], query: Query, kind: str,
     heads = [str(_label(what, n)) for n in names]
     lines = _lines(what, names, query)
     out = workbook(heads, lines, filename) if kind == "xlsx" else csv_text(heads, lines)
-    response = send_file(out, mimetype=FORMATS[kind], as_attachment=True, download_name=f"{filename}-{calendar.today().isoformat()}.{kind}", max_age=0)
+    response = send_file(
+        out, mimetype=FORMATS[kind], as_attachment=True, download_name=f"{filename}-{calendar.today().isoformat()}.{kind}", max_age=0
+    )
     response.headers["Cache-Control"] = "no-store"
     return response
 

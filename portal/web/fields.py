@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Numeric, SmallInteger, String, inspect
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -13,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from portal.kernel import calendar
 from portal.kernel.db import Base
 from portal.kernel.document import SYSTEM_COLUMNS, User, humanise
-from portal.kernel.i18n import _
+from portal.kernel.i18n import _, _l
 from portal.kernel.i18n import tr as tr
 from portal.web import words
 
@@ -290,14 +289,19 @@ _SCHEMA: dict[str, dict[str, Any]] = {
 
 
 # -------------------------------------------------------------------- from the model
-@cache
+_fields: dict[type[Any], dict[str, Field]] = {}
+
+
 def fields_of(model: type[Any]) -> Mapping[str, Field]:
     """Every column of *model* as a Field, in table order."""
+    if model in _fields:
+        return _fields[model]
     found = {}
     for attr in inspect(model).column_attrs:
         column = attr.columns[0]
         if isinstance(column, Column):
             found[attr.key] = _field(model, attr.key, column)
+    _fields[model] = found
     return found
 
 
@@ -311,7 +315,7 @@ def _field(model: type[Any], name: str, column: Column[Any]) -> Field:
     return Field(
         name=name,
         kind=kind,
-        label=info.get("label") or _humanised(name),
+        label=info.get("label") or _l(humanise(name)),
         column=column,
         required=bool(info.get("required", not column.nullable and not defaulted)),
         readonly=bool(info.get("readonly") or info.get("protected")) or name in NEVER_WRITTEN or column.computed is not None,
@@ -332,20 +336,14 @@ def _field(model: type[Any], name: str, column: Column[Any]) -> Field:
     )
 
 
-def _humanised(name: str) -> Any:
-    from flask_babel import lazy_gettext
-
-    return lazy_gettext(humanise(name))
-
-
 def _target(column: Column[Any]) -> type[Any] | None:
     if column.name == "created_by":
-        return User
+        return cast(type[Any], User)
     for key in column.foreign_keys:
         table = key.column.table
         for mapper in Base.registry.mappers:
             if mapper.local_table is table:
-                return mapper.class_
+                return cast(type[Any], mapper.class_)
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, false, or_
 
@@ -60,7 +60,7 @@ class Condition:
         if self.field.kind == "label":
             return or_(*(_compare(column[lang].astext, self.operator, value) for lang in ("zh", "en")))
         if self.field.kind == "multichoice":
-            return column.any(value)  # type: ignore[no-any-return]
+            return cast(ColumnElement[bool], column.any(value))  # type: ignore[no-any-return]
         return _compare(column, self.operator, value)
 
 

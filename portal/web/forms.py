@@ -128,7 +128,9 @@ def control(
     }
 
 
-def controls(model: type[Any], names: Sequence[str], row: Row | None, *, typed: Any = None, errors: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+def controls(
+    model: type[Any], names: Sequence[str], row: Row | None, *, typed: Any = None, errors: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """The fields of a form: from *row* (labels included), or from what was *typed*, shown again with its *errors*."""
     fields, errors, out = fields_of(model), errors or {}, []
     for name in names:
@@ -163,7 +165,17 @@ def _label_controls(f: Field, value: Any, typed: Any, error: str) -> list[dict[s
         text = typed.get(key) if typed is not None else None
         shown = text if text is not None else (value or {}).get(lang, "")
         label = f"{f.label} ({language})"
-        out.append(one | {"name": key, "kind": "text", "label": label, "value": shown, "display": shown or NONE, "required": f.required and lang == "zh"})
+        out.append(
+            one
+            | {
+                "name": key,
+                "kind": "text",
+                "label": label,
+                "value": shown,
+                "display": shown or NONE,
+                "required": f.required and lang == "zh",
+            }
+        )
     return out
 
 

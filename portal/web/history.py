@@ -76,7 +76,11 @@ def _changes(e: Any, fields: Any, texts: dict[tuple[type[Any], int], str]) -> It
         f = fields.get(name)
         if f is None or name in QUIET or (e.op == "insert" and new[name] in (None, "", False)):
             continue
-        yield {"label": str(f.label), "before": _text(f, old.get(name), texts) if e.op != "insert" else "", "after": _text(f, new[name], texts)}
+        yield {
+            "label": str(f.label),
+            "before": _text(f, old.get(name), texts) if e.op != "insert" else "",
+            "after": _text(f, new[name], texts),
+        }
 
 
 def _text(f: Field, value: Any, texts: dict[tuple[type[Any], int], str]) -> str:
@@ -98,7 +102,9 @@ def _references(found: Iterable[Any], models: dict[str, type[Any]]) -> dict[tupl
             continue
         for name, f in fields_of(model).items():
             if f.target is not None:
-                wanted.setdefault(f.target, set()).update(v for v in ((e.old or {}).get(name), (e.new or {}).get(name)) if isinstance(v, int))
+                wanted.setdefault(f.target, set()).update(
+                    v for v in ((e.old or {}).get(name), (e.new or {}).get(name)) if isinstance(v, int)
+                )
     return {(model, pk): text for model, ids in wanted.items() for pk, text in rows.labels(model, ids).items()}
 
 

@@ -36,10 +36,10 @@ class HomeLayout(Record):
     layout: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"), info={"label": _l("Layout")})
     __table_args__ = (live_unique("web_home_layout_user_live", "user_id"),)
 
-    def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def see(c, v):  # type: ignore[no-untyped-def]
         return c.user_id == v.me
 
-    def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def change(c, v):  # type: ignore[no-untyped-def]
         return c.user_id == v.me
 
 
@@ -181,7 +181,7 @@ def _one(c: Card, kept: Mapping[str, Any], ctx: Context) -> dict[str, Any] | Non
     }
 
 
-def greeting(ctx: Context) -> str:
+def greeting(ctx: Context) -> Any:
     """A word for the time of day at the company."""
     hour = calendar.local(calendar.now()).hour
     name = ctx.name or ctx.username

@@ -1,7 +1,7 @@
 """What a list page shows, for the templates: columns, cells, filters, tabs, pager."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from portal.kernel.i18n import _
@@ -39,7 +39,7 @@ def cell(f: Field, row: Row) -> dict[str, Any]:
     shown = row.display(f)
     if f.kind == "money" and value is not None and not value:
         shown = NONE
-    href = registry.url_of(cast(type[Any], f.target), value) if f.target is not None and row.linked(f) else None
+    href = registry.url_of(f.target, value) if f.target is not None and row.linked(f) else None
     return {
         "kind": f.kind,
         "display": shown,
@@ -91,7 +91,8 @@ def table(what: type[Declared], names: Sequence[str], found: Sequence[Row], url:
 def columns(what: type[Declared], shown: Sequence[str], q: Query, base: str, args: Args) -> list[dict[str, Any]]:
     """All columns that may be shown, those *shown* first and in that order."""
     fields = fields_of(what.model)
-    able, out = orderable(what.model), []
+    able = orderable(what.model)
+    out: list[dict[str, Any]] = []
     first = next(iter(q.order), None)
     for name in [*shown, *(n for n in [*what.listed(), *what.shown()] if n not in shown)]:
         if any(c["name"] == name for c in out):
@@ -122,7 +123,13 @@ def totals(built: Sequence[dict[str, Any]], found: Sequence[Row], what: type[Dec
         if c["name"] in wanted and c["shown"] and found:
             values = [r.values.get(c["name"]) for r in found]
             total = sum((v for v in values if v is not None), start=0)
-            c["total"] = words.hours(total) if c["kind"] == "hours" else words.decimal(total) if c["kind"] in ("money", "decimal") else words.number(total)
+            c["total"] = (
+                words.hours(total)
+                if c["kind"] == "hours"
+                else words.decimal(total)
+                if c["kind"] in ("money", "decimal")
+                else words.number(total)
+            )
 
 
 # -------------------------------------------------------------------- filters
@@ -164,13 +171,13 @@ def _words(c: Condition) -> str:
     text = "、".join(shown)
     match c.operator:
         case "ge":
-            return _("from %(value)s", value=text)
+            return str(_("from %(value)s", value=text))
         case "le":
-            return _("until %(value)s", value=text)
+            return str(_("until %(value)s", value=text))
         case "lt":
-            return _("before %(value)s", value=text)
+            return str(_("before %(value)s", value=text))
         case "ct":
-            return _("contains “%(value)s”", value=text)
+            return str(_("contains “%(value)s”", value=text))
     return text
 
 

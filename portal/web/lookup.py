@@ -25,7 +25,7 @@ _finders: dict[str, Finder] = {}
 
 
 def finder(name: str) -> Callable[[Finder], Finder]:
-    """Registers a function (typed text, ids) → items for `/lookup/<name>`; with ids it gives just those. It must keep to what the viewer sees."""
+    """Registers a function (typed text, ids) → items for `/lookup/<name>`; with ids it gives those, as far as the viewer sees them."""
 
     def register(f: Finder) -> Finder:
         _finders[name] = f
@@ -66,7 +66,9 @@ def items(resource: type[Resource], text: str, ids: list[int]) -> list[Item]:
         condition = getattr(model, "lookup_condition", None)
         if condition is not None:
             statement = statement.where(condition())
-    found = session().execute(statement.order_by(*(getattr(model, n) for n in names if fields_of(model)[n].kind != "json"), model.id).limit(LIMIT))
+    found = session().execute(
+        statement.order_by(*(getattr(model, n) for n in names if fields_of(model)[n].kind != "json"), model.id).limit(LIMIT)
+    )
     return [{"id": row[0], "text": rows.label_of(model, row[1:]), "hint": ""} for row in found]
 
 

@@ -50,7 +50,8 @@ class Entry:
 def entries() -> list[Entry]:
     """Every declared entry, in order."""
     found = []
-    for c in (*registry.screens.values(), *registry.pages.values()):
+    declared: list[Any] = [*registry.screens.values(), *registry.pages.values()]
+    for c in declared:
         if c.menu:
             url = c.route_base + ("/" if c.route_base.endswith("/") is False else "")
             found.append(
@@ -73,7 +74,16 @@ def build(ctx: Context, path: str) -> list[dict[str, Any]]:
         if key == "Home":
             out.append({"label": str(label), "icon": icon, "key": "home", "url": "/", "open": False, "items": [], "current": path == "/"})
         elif items:
-            out.append({"label": str(label), "icon": icon, "key": key.lower(), "url": None, "open": any(i["current"] for i in items), "items": items})
+            out.append(
+                {
+                    "label": str(label),
+                    "icon": icon,
+                    "key": key.lower(),
+                    "url": None,
+                    "open": any(i["current"] for i in items),
+                    "items": items,
+                }
+            )
     return out
 
 

@@ -73,15 +73,21 @@ def document() -> Schema:
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "shuniu"},
             },
-            "responses": {"Error": {"description": _("What is wrong, where, and what to do"), "content": _json({"$ref": "#/components/schemas/Error"})}},
+            "responses": {
+                "Error": {
+                    "description": _("What is wrong, where, and what to do"),
+                    "content": _json({"$ref": "#/components/schemas/Error"}),
+                }
+            },
         },
         "security": [{"bearer": []}, {"cookie": []}],
     }
 
 
-def _intro() -> str:
+def _intro() -> Any:
     return _(
-        "q is rison (or JSON): columns, filters [{col, opr, value}], order_column, order_direction, page, page_size (at most %(n)s), after, search."
+        "q is rison (or JSON): columns, filters [{col, opr, value}], order_column, order_direction, page, page_size (at most %(n)s), after,"
+        " search."
         " Changes need If-Match with the version read; calls with a cookie need X-CSRFToken.",
         n=paging.MAX_SIZE,
     )
@@ -95,7 +101,11 @@ def _error() -> Schema:
             "error": {
                 "type": "object",
                 "required": ["code", "message", "fields"],
-                "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "fields": {"type": "object", "additionalProperties": True}},
+                "properties": {
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                    "fields": {"type": "object", "additionalProperties": True},
+                },
             }
         },
     }
@@ -131,7 +141,13 @@ def _operation(
 
 
 _PK: Schema = {"name": "pk", "in": "path", "required": True, "schema": {"type": "integer", "format": "int64"}}
-_MATCH: Schema = {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}, "description": "ETag of the version read"}
+_MATCH: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "ETag of the version read",
+}
 
 
 def _paths(r: type[Resource], schemas: Schema) -> Schema:
@@ -155,7 +171,13 @@ def _paths(r: type[Resource], schemas: Schema) -> Schema:
     item: Schema = {"get": _operation(f"get_{name}", _("Read: %(what)s", what=label), tag, record, parameters=[_PK], errors=(404,))}
     if "add" in r.verbs:
         collection["post"] = _operation(
-            f"create_{name}", _("New: %(what)s", what=label), tag, record, status="201", body=_input(r, r.addable(), partial=False), errors=(400, 409, 422)
+            f"create_{name}",
+            _("New: %(what)s", what=label),
+            tag,
+            record,
+            status="201",
+            body=_input(r, r.addable(), partial=False),
+            errors=(400, 409, 422),
         )
     if "edit" in r.verbs:
         item["put"] = _operation(
@@ -168,7 +190,9 @@ def _paths(r: type[Resource], schemas: Schema) -> Schema:
             errors=(400, 404, 409, 422, 428),
         )
     if "archive" in r.verbs:
-        item["delete"] = _operation(f"archive_{name}", _("Archive: %(what)s", what=label), tag, {"type": "object"}, parameters=[_PK, _MATCH], errors=(404, 409, 428))
+        item["delete"] = _operation(
+            f"archive_{name}", _("Archive: %(what)s", what=label), tag, {"type": "object"}, parameters=[_PK, _MATCH], errors=(404, 409, 428)
+        )
     paths: Schema = {f"{base}/": collection, f"{base}/{{pk}}": item}
     for a in actions_of(r.model):
         kebab = a.name.replace("_", "-")
@@ -178,8 +202,14 @@ def _paths(r: type[Resource], schemas: Schema) -> Schema:
             )
         }
         if a.bulk:
-            many = {"type": "object", "required": ["ids"], "properties": {"ids": {"type": "array", "items": {"type": "integer"}}, "arguments": _arguments(a)}}
-            paths[f"{base}/actions/{kebab}"] = {"post": _operation(f"{name}_{a.name}_many", str(a.label), tag, {"type": "object"}, body=many, errors=(400, 422))}
+            many = {
+                "type": "object",
+                "required": ["ids"],
+                "properties": {"ids": {"type": "array", "items": {"type": "integer"}}, "arguments": _arguments(a)},
+            }
+            paths[f"{base}/actions/{kebab}"] = {
+                "post": _operation(f"{name}_{a.name}_many", str(a.label), tag, {"type": "object"}, body=many, errors=(400, 422))
+            }
     return paths
 
 

@@ -74,7 +74,8 @@ def page(
     Raises BadRequest for a cursor of another order.
     """
     keys = complete(order)
-    cursor = decode(model, keys, after or before) if after or before else None
+    start = after or before
+    cursor = decode(model, keys, start) if start else None
     back = before is not None and not after
     options: dict[str, Any] = {"include_archived": True} if archived else {}
 

@@ -16,7 +16,20 @@ from portal.web.filters import Condition
 from portal.web.paging import Order, Slice
 
 MAX_Q = 8_000
-_KEYS = {"columns", "filters", "order", "order_column", "order_direction", "page", "page_size", "after", "before", "search", "keys", "exact"}
+_KEYS = {
+    "columns",
+    "filters",
+    "order",
+    "order_column",
+    "order_direction",
+    "page",
+    "page_size",
+    "after",
+    "before",
+    "search",
+    "keys",
+    "exact",
+}
 
 
 @dataclass
@@ -193,6 +206,8 @@ def _whole(value: Any, name: str, low: int, high: int) -> int:
         number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
         raise BadRequest(
-            _("%(name)s must be a whole number from %(low)s to %(high)s.", name=name, low=low, high=high), code="bad_page", fields={name: "range"}
+            _("%(name)s must be a whole number from %(low)s to %(high)s.", name=name, low=low, high=high),
+            code="bad_page",
+            fields={name: "range"},
         )
     return number

@@ -34,16 +34,27 @@ class Related:
         screen = registry.screens.get(self.model)
         what = cast(type[Declared], type("_Related", (Declared,), {"model": self.model, "list_columns": self.columns, "order": self.order}))
         if screen is not None:
-            what = cast(type[Declared], type("_Related", (screen,), {"list_columns": self.columns or screen.list_columns, "order": self.order or screen.order}))
+            what = cast(
+                type[Declared],
+                type("_Related", (screen,), {"list_columns": self.columns or screen.list_columns, "order": self.order or screen.order}),
+            )
         names = [n for n in what.listed() if n != self.key]
         page = paging.page(
-            self.model, lambda e: [getattr(e, self.key) == record.id], what.ordered() if self.order or screen else [Order("id", True)], RELATED_ROWS, keys_fixed=True
+            self.model,
+            lambda e: [getattr(e, self.key) == record.id],
+            what.ordered() if self.order or screen else [Order("id", True)],
+            RELATED_ROWS,
+            keys_fixed=True,
         )
         found = rows.read(self.model, what.stored(names), page.ids)
         what.add_computed(names, found)
         fields = fields_of(self.model)
         shown = [
-            {"name": n, "label": str(what.computed[n].label if n in what.computed else fields[n].label), "kind": what.computed[n].kind if n in what.computed else fields[n].kind}
+            {
+                "name": n,
+                "label": str(what.computed[n].label if n in what.computed else fields[n].label),
+                "kind": what.computed[n].kind if n in what.computed else fields[n].kind,
+            }
             for n in names
         ]
         addable = self.add and screen is not None and "add" in screen.verbs and may("add", self.model) and self.key in screen.addable()
@@ -54,7 +65,9 @@ class Related:
             "columns": shown,
             "rows": listing.table(what, names, found, lambda r: registry.url_of(self.model, r.id)),
             "add_url": f"{screen.route_base}/add?{self.key}={record.id}" if addable and screen is not None else None,
-            "more_url": f"{screen.route_base}/?f.{self.key}={record.id}" if screen is not None and self.key in screen.filterable() else None,
+            "more_url": f"{screen.route_base}/?f.{self.key}={record.id}"
+            if screen is not None and self.key in screen.filterable()
+            else None,
             "empty": None,
         }
 
@@ -63,7 +76,7 @@ def shown(f: Field, row: Row) -> dict[str, Any]:
     """A field of the page, read only."""
     value = row.values.get(f.name)
     out = forms.control(f, value=value, display=row.display(f), readonly=True)
-    out["href"] = registry.url_of(cast(type[Any], f.target), value) if f.target is not None and row.linked(f) else None
+    out["href"] = registry.url_of(f.target, value) if f.target is not None and row.linked(f) else None
     return out
 
 
@@ -74,7 +87,17 @@ def sections(what: type[Declared], given: Sequence[tuple[Any, Sequence[str]]], r
     for name in what.shown():
         if name in what.computed:
             c = what.computed[name]
-            built.append({"name": name, "label": str(c.label), "kind": c.kind, "value": row.values.get(name), "display": c.display(row.values.get(name)), "span": 1, "href": None})
+            built.append(
+                {
+                    "name": name,
+                    "label": str(c.label),
+                    "kind": c.kind,
+                    "value": row.values.get(name),
+                    "display": c.display(row.values.get(name)),
+                    "span": 1,
+                    "href": None,
+                }
+            )
         else:
             built.append(shown(fields[name], row))
     resolved = [(title, what.resolve(names)) for title, names in given]

@@ -139,7 +139,8 @@ def archive(model: type[R], pk: int, version: int | None) -> None:
         users = [(c, n) for c, n in ((c, _count(s, c, key, pk)) for c, key in others) if n]
         if users:
             raise Refusal(
-                _("Still in use by: %(what)s.", what="、".join(f"{c.__label_plural__ or c.__name__} ({n})" for c, n in users)), code="in_use"
+                _("Still in use by: %(what)s.", what="、".join(f"{c.__label_plural__ or c.__name__} ({n})" for c, n in users)),
+                code="in_use",
             )
         at = s.scalar(select(func.now()))
         for c, key in own:
@@ -199,7 +200,8 @@ def _same(record: Record | None, version: int | None) -> None:
 
 def _children(model: type[Record]) -> tuple[list[tuple[Any, str]], list[tuple[Any, str]]]:
     """Models that refer to *model*: those whose rows are part of it, and the others."""
-    own, others = [], []
+    own: list[tuple[Any, str]] = []
+    others: list[tuple[Any, str]] = []
     for c in records():
         for fk in cast(Any, c).__table__.foreign_keys:
             if fk.column.table is cast(Any, model).__table__:

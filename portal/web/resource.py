@@ -48,7 +48,9 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
         super().__init__()
         self.base_permissions = self.all_permissions()
         self.exclude_route_methods = {
-            name for name, verb in (("create", "add"), ("update", "edit"), ("remove", "archive"), ("restore", "archive"), ("export", "export")) if verb not in self.verbs
+            name
+            for name, verb in (("create", "add"), ("update", "edit"), ("remove", "archive"), ("restore", "archive"), ("export", "export"))
+            if verb not in self.verbs
         }
 
     # ---------------------------------------------------------------- reading
@@ -128,7 +130,11 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
 
     def one(self, pk: int, status: int = 200) -> Response:
         """Record *pk* with its ETag. Raises NotFound."""
-        chosen = query.chosen(query.load(request.args.get("q", "")).get("columns"), self.names(), self.names()) if request.method == "GET" else self.names()
+        chosen = (
+            query.chosen(query.load(request.args.get("q", "")).get("columns"), self.names(), self.names())
+            if request.method == "GET"
+            else self.names()
+        )
         found = self.json_rows([pk], list(dict.fromkeys([*chosen, "version"])))
         if not found:
             raise records.not_found()
@@ -156,13 +162,23 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
     def get_actions(self, pk: int) -> Response:
         """What the caller may do with it, and why not now."""
         record, _may = records.get(self.model, pk)
-        return answer({"id": pk, "result": [{"name": a.name.replace("_", "-"), "label": str(a.label), "allowed": ok, "reason": why} for a, ok, why in available(record)]})
+        return answer(
+            {
+                "id": pk,
+                "result": [
+                    {"name": a.name.replace("_", "-"), "label": str(a.label), "allowed": ok, "reason": why}
+                    for a, ok, why in available(record)
+                ],
+            }
+        )
 
     @route("/export.<kind>", verb="export")
     def export(self, kind: str) -> Response:
         """The list as a file."""
         q = self.asked()
-        return exporting.respond(type(self), [n for n in q.columns if n in self.json_fields() or n in self.computed], q, kind, self.resource_name)
+        return exporting.respond(
+            type(self), [n for n in q.columns if n in self.json_fields() or n in self.computed], q, kind, self.resource_name
+        )
 
     # ---------------------------------------------------------------- changing
     @route("/", methods=("POST",), verb="add")
@@ -228,7 +244,12 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
         require(*known.permission)
         given = object_body()
         ids = given.get("ids")
-        if set(given) - {"ids", "arguments"} or not isinstance(ids, list) or not all(type(i) is int for i in ids) or not 0 < len(ids) <= MAX_BULK:
+        if (
+            set(given) - {"ids", "arguments"}
+            or not isinstance(ids, list)
+            or not all(type(i) is int for i in ids)
+            or not 0 < len(ids) <= MAX_BULK
+        ):
             raise Invalid({"ids": _("A list of up to %(n)s ids is needed.", n=MAX_BULK)})
         arguments = given.get("arguments") or {}
         if not isinstance(arguments, dict):
@@ -284,7 +305,9 @@ def object_body() -> dict[str, Any]:
 
 def answer(value: Any, status: int = 200) -> Response:
     """*value* as JSON."""
-    return Response(orjson.dumps(value, default=jsonable), status=status, mimetype="application/json", headers={"Cache-Control": "private, no-cache"})
+    return Response(
+        orjson.dumps(value, default=jsonable), status=status, mimetype="application/json", headers={"Cache-Control": "private, no-cache"}
+    )
 
 
 def computed_json(value: Any) -> Any:

@@ -57,10 +57,10 @@ class RoleChange(Record):
     )
     detail: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("Detail")})
 
-    def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def see(c, v):  # type: ignore[no-untyped-def]
         return v.holds("system") | (c.created_by == v.me)
 
-    def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def change(c, v):  # type: ignore[no-untyped-def]
         return c.created_by == v.me
 
 
@@ -214,7 +214,13 @@ def save(key: str, label: Mapping[str, str], description: Mapping[str, str], wan
         s.flush()
         bump(s)
     what = "created" if new else "changed"
-    keep([(key, what, ""), *((key, "scope_added", n) for n in sorted(wanted - had)), *((key, "scope_removed", n) for n in sorted(had - wanted))])
+    keep(
+        [
+            (key, what, ""),
+            *((key, "scope_added", n) for n in sorted(wanted - had)),
+            *((key, "scope_removed", n) for n in sorted(had - wanted)),
+        ]
+    )
 
 
 def remove(key: str) -> None:
@@ -278,4 +284,6 @@ def recent(limit: int = 100) -> list[Any]:
     """The latest changes, newest first."""
     c = RoleChange
     who = select(User.last_name + User.first_name).where(User.id == c.created_by).correlate(c).scalar_subquery()
-    return list(session().execute(select(c.id, c.created_at, c.role, c.what, c.detail, who.label("who")).order_by(c.id.desc()).limit(limit)))
+    return list(
+        session().execute(select(c.id, c.created_at, c.role, c.what, c.detail, who.label("who")).order_by(c.id.desc()).limit(limit))
+    )

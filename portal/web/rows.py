@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -53,9 +52,17 @@ def person_name(first: str | None, last: str | None) -> str:
     return last + first
 
 
-@cache
+_label_columns: dict[type[Any], tuple[str, ...]] = {}
+
+
 def label_columns(model: type[Any]) -> tuple[str, ...]:
     """The columns that the text of a record is made of: those its `__str__` reads."""
+    if model not in _label_columns:
+        _label_columns[model] = _find_label_columns(model)
+    return _label_columns[model]
+
+
+def _find_label_columns(model: type[Any]) -> tuple[str, ...]:
     if model is User:
         return ("first_name", "last_name", "username")
     columns = inspect(model).column_attrs.keys()

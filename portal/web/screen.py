@@ -122,7 +122,9 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
         args, base = self._args(), f"{self.route_base}/"
         q = self._asked(args)
         settings = views.load(self.permission())
-        shown = [n for n in settings.columns or self.listed() if n in self.stored([*self.listed(), *self.shown()]) or n in self.computed] or self.listed()
+        shown = [
+            n for n in settings.columns or self.listed() if n in self.stored([*self.listed(), *self.shown()]) or n in self.computed
+        ] or self.listed()
         page = q.page(self.condition)
         read = [*dict.fromkeys([*self.stored(shown), *rows.label_columns(self.model), "version"])]
         found = rows.read(self.model, read, page.ids, archived=q.archived)
@@ -213,7 +215,11 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
 
     def _record_page(self, pk: int, *, error: PortalError | None = None) -> Any:
         record, may_change = records.get(self.model, pk, archived=True)
-        names = [*dict.fromkeys([*self.stored(self.shown()), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))])]
+        names = [
+            *dict.fromkeys(
+                [*self.stored(self.shown()), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))]
+            )
+        ]
         found = rows.read(self.model, names, [pk], archived=True)
         if not found:
             raise records.not_found()
@@ -226,7 +232,9 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
             "crumbs": [{"label": str(self.menu_label()), "url": f"{self.route_base}/"}],
             "record": recordpage.head(self.model, row, record),
             "actions": [] if gone else recordpage.actions(record, self.route_base),
-            "edit_url": f"{base}/edit" if may_change and not gone and "edit" in self.verbs and self.editable() and may("edit", self.model) else None,
+            "edit_url": f"{base}/edit"
+            if may_change and not gone and "edit" in self.verbs and self.editable() and may("edit", self.model)
+            else None,
             "archive_url": f"{base}/archive" if can_archive and not gone else None,
             "restore_url": f"{base}/restore" if can_archive and gone else None,
             "track": recordpage.track(self.model, self.track, row.values.get("state")),
@@ -417,7 +425,9 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
         known = action_of(self.model, action)
         records.get(self.model, pk)
         require(*known.permission)
-        arguments = {k: v for k, v in request.form.items() if k not in forms.CONTROLS and not k.startswith("_") and not k.endswith("__present")}
+        arguments = {
+            k: v for k, v in request.form.items() if k not in forms.CONTROLS and not k.startswith("_") and not k.endswith("__present")
+        }
         done = _("%(action)s: done.", action=known.label)
         return self._do(pk, lambda: perform(self.model, known.name, pk, posted_version(), arguments), done)
 
@@ -453,7 +463,10 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
             flash(f"{texts.get(pk, pk)}: {e}", "warning")
         if len(failed) > 5:
             flash(_("%(n)s more were refused.", n=len(failed) - 5), "warning")
-        return redirect(local_path(request.form.get("next") or request.headers.get("Referer", "").partition(request.host)[2] or f"{self.route_base}/"), 303)
+        return redirect(
+            local_path(request.form.get("next") or request.headers.get("Referer", "").partition(request.host)[2] or f"{self.route_base}/"),
+            303,
+        )
 
 
 def posted_version() -> int:

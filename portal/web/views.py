@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sqlalchemy import Boolean, ForeignKey, Index, Text, or_, select, text
+from sqlalchemy import Boolean, ForeignKey, Index, Text, and_, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,10 +35,10 @@ class ListSetting(Record):
         Index("ix_web_list_setting_key", "key"),
     )
 
-    def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
-        return or_(c.user_id == v.me, c.shared.is_(True) & v.person)
+    def see(c, v):  # type: ignore[no-untyped-def]
+        return or_(c.user_id == v.me, and_(c.shared, v.person))  # type: ignore[arg-type]
 
-    def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+    def change(c, v):  # type: ignore[no-untyped-def]
         return c.user_id == v.me
 
 
