@@ -101,6 +101,7 @@ class Processes:
         feed: str | None = None,
     ) -> None:
         """Run *command* to its end, with *feed* as input; if it fails, raise ``SetupError`` with the end of its log."""
+        before = log.stat().st_size if log.is_file() else 0
         with contextlib.ExitStack() as stack:
             stdin: IO[bytes] | None = None
             if feed is not None:  # a pipe, not a file: what is fed are passwords
@@ -112,7 +113,7 @@ class Processes:
         code = process.wait()
         self.forget(process)
         if code:
-            raise SetupError(f"{Path(str(command[0])).name} failed (exit {code}); end of {log}:\n{tail(log)}")
+            raise SetupError(f"{Path(str(command[0])).name} failed (exit {code}); end of {log}:\n{tail(log, skip=before)}")
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
         """*process* ended by itself."""
@@ -147,11 +148,11 @@ class Processes:
             self.end(process, patience=5)
 
 
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last *lines* of a log, indented."""
+def tail(log: Path, lines: int = TAIL_LINES, skip: int = 0) -> str:
+    """The last *lines* of a log without its first *skip* bytes, which an earlier run wrote; indented."""
     if not log.is_file():
         return "    (no log)"
-    text = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    text = log.read_bytes()[skip:].decode(errors="replace").splitlines()[-lines:]
     return "\n".join(f"    {line}" for line in text)
 
 

@@ -84,20 +84,20 @@ class Stack:
             steps.add("sign-on", lambda: self.keycloak.up(forget=not self.postgres.durable), "keycloak")
         return steps
 
-    def supervise(self) -> None:
-        """From now on a service that ends is started again."""
+    def supervise(self, patience: float = 60) -> None:
+        """From now on a service that ends is started again; at the end each gets *patience* seconds."""
         keep = self.supervisor.keep
         if self.postgres.process:
-            keep("postgres", self.postgres.start, self.postgres.log, self.postgres.process, signal.SIGINT, 60)
+            keep("postgres", self.postgres.start, self.postgres.log, self.postgres.process, signal.SIGINT, patience)
         if self.broker.process:
             keep("redis", self.broker.start, self.broker.log, self.broker.process)
         if self.keycloak.process:
-            keep("sign-on", self.keycloak.start, self.keycloak.log, self.keycloak.process, signal.SIGTERM, 60)
+            keep("sign-on", self.keycloak.start, self.keycloak.log, self.keycloak.process, signal.SIGTERM, patience)
 
     def stop(self) -> None:
         """End all services; also those of a set-up that did not get to the end."""
         if not self.supervisor.children:
-            self.supervise()
+            self.supervise(patience=5)
         self.supervisor.stop()
         self.processes.abort()
 

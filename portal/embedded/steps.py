@@ -36,7 +36,7 @@ class Steps:
 
     def say(self, name: str, text: str) -> None:
         """Print a line of progress, with the seconds since the start."""
-        if not self.quiet:
+        if not self.quiet and not self.cancelled:
             with self._printing:
                 print(f"[{time.monotonic() - self.started:6.1f} s] {name:<10} {text}", flush=True)
 
