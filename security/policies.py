@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, literal_column, select, text
 from sqlalchemy.dialects import postgresql
 
 from portal.kernel.db import Base
-from portal.kernel.document import SYSTEM_COLUMNS, Record, records
+from portal.kernel.document import Record, records
 from portal.kernel.module import contexts, scopes
 from security.audit import AuditEntry
 from security.visibility import Setting, editable
@@ -112,7 +112,7 @@ def change_sql(c: type[Record]) -> str:
 
 def writable_columns(c: type[Record]) -> list[str]:
     """Columns the application role may write; the others only named actions and the database itself."""
-    return [k.name for k in c.__table__.columns if k.name not in SYSTEM_COLUMNS and not k.info.get("protected")]
+    return [k.name for k in c.__table__.columns if k.name not in c.system_columns()]
 
 
 def _model_statements(c: type[Record], owner: str, tables: dict[str, type[Record]]) -> Iterator[str]:

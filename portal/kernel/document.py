@@ -16,8 +16,8 @@ from portal.kernel.module import module_of
 
 __all__ = ["Record", "Document", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
 
-SYSTEM_COLUMNS = frozenset({"id", "state", "number", "archived_at", "created_at", "created_by"})
-"""Nobody writes these but the database and named actions: the application role has no grant on them."""
+SYSTEM_COLUMNS = frozenset({"id", "state", "archived_at", "created_at", "created_by"})
+"""Nobody writes these but the database and named actions: the application role has no grant on them (a document's number neither)."""
 
 ME = text("nullif(current_setting('app.me', true), '')::bigint")
 ENTITY = text("nullif(current_setting('app.entity', true), '')::bigint")
@@ -76,6 +76,12 @@ class Record(db.Model):  # type: ignore[name-defined]
         return {"version_id_col": cls.version, "eager_defaults": True} if "__tablename__" in cls.__dict__ else {}
 
     @classmethod
+    def system_columns(cls) -> frozenset[str]:
+        """Columns that neither forms nor REST nor the person's database role write."""
+        protected = {c.name for c in cls.__table__.columns if c.info.get("protected")}
+        return SYSTEM_COLUMNS | protected
+
+    @classmethod
     def permission_name(cls) -> str:
         """The name roles and pages know the model by: `dailyreport.DailyReport`."""
         return f"{module_of(cls)}.{cls.__name__}"
@@ -89,7 +95,7 @@ class Document(Record):
     EDITABLE: ClassVar[tuple[str, ...] | None] = ("draft", "rejected")
     NUMBER_SERIES: ClassVar[str] = ""
 
-    number: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number")})
+    number: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number"), "protected": True})
     state: Mapped[str] = mapped_column(Text, server_default="draft", sort_order=-9, info={"label": _l("State")})
 
     @declared_attr
