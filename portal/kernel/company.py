@@ -62,6 +62,14 @@ class NumberSeries(Record):
     def change(c: Any, v: Any) -> Any:
         return v.holds("system")
 
+    def before_create(self, _ctx: Any) -> None:
+        """Refuses a pattern that cannot work."""
+        from portal.kernel.numbering import check_pattern
+
+        check_pattern(self.pattern)
+
+    before_update = before_create
+
     def __str__(self) -> str:
         return f"{self.code} {self.pattern}"
 

@@ -3,18 +3,25 @@
 from datetime import datetime
 from typing import Any
 
+from flask_babel.speaklater import LazyString
 from sqlalchemy import ARRAY, BigInteger, DateTime, ForeignKey, Index, Text, UniqueConstraint, any_, false, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel.document import Record, User, live_unique
-from portal.kernel.i18n import _l
+from portal.kernel.errors import Invalid
+from portal.kernel.i18n import _, _l, tr
+from portal.notify import rules
+from security.roles import BUILT_IN
 
 FIXED = {"readonly": True, "protected": True}
 """Columns only the system writes: the application role has no grant on them."""
 
 SEVERITIES = {"info": _l("Hint"), "warn": _l("Warning"), "risk": _l("Risk")}
 SEVERITY_TONES = {"info": "info", "warn": "warn", "risk": "risk"}
+RECEIVERS = {"owner": _l("Whoever answers for it")} | {
+    f"role:{role.key}": LazyString(tr, {"zh": role.zh, "en": role.en}) for role in BUILT_IN if role.key != "employee"
+}
 CHANNELS = {"mail": _l("E-mail"), "wecom": _l("WeCom"), "dingtalk": _l("DingTalk"), "feishu": _l("Feishu"), "webhook": _l("Webhook")}
 """Ways out of the portal; in the portal itself every notice is shown."""
 
@@ -129,7 +136,7 @@ class WarningRule(Record):
     __label__ = _l("Warning rule")
     __label_plural__ = _l("Warning rules")
 
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Rule")})
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Rule"), "choices": rules.labels})
     name: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("Name"), "help": _l("Empty: the name of the rule.")})
     enabled: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("On")})
     severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES})
@@ -147,12 +154,18 @@ class WarningRule(Record):
             },
         },
     )
-    scope_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Only these")})
-    receivers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{owner}'"), info={"label": _l("Receivers")})
-    channels: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{mail}'"), info={"label": _l("Channels")})
+    scope_ids: Mapped[list[int]] = mapped_column(
+        ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Only these"), "kind": "json"}
+    )
+    receivers: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default=text("'{owner}'"), info={"label": _l("Receivers"), "choices": RECEIVERS}
+    )
+    channels: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default=text("'{mail}'"), info={"label": _l("Channels"), "choices": CHANNELS}
+    )
     workdays_only: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("On working days only")})
-    quiet_from: Mapped[int | None] = mapped_column(info={"label": _l("Quiet from (hour)")})
-    quiet_to: Mapped[int | None] = mapped_column(info={"label": _l("Quiet until (hour)")})
+    quiet_from: Mapped[int | None] = mapped_column(info={"label": _l("Quiet from (hour)"), "min": 0, "max": 23})
+    quiet_to: Mapped[int | None] = mapped_column(info={"label": _l("Quiet until (hour)"), "min": 0, "max": 23})
     scanned_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Last scan"), **FIXED})
     scan_seconds: Mapped[float | None] = mapped_column(info={"label": _l("Scan took (seconds)"), **FIXED})
 
@@ -163,6 +176,36 @@ class WarningRule(Record):
 
     def change(c: Any, v: Any) -> Any:
         return v.holds("system")
+
+    def before_create(self, _ctx: Any) -> None:
+        """Only rules that a module declares; what is not given is as declared."""
+        declared = rules.declared.get(self.code)
+        if declared is None:
+            raise Invalid({"code": _("There is no such rule.")})
+        self.parameters = self.parameters or rules.plain(declared.parameters)
+        self._check(declared)
+
+    def before_update(self, _ctx: Any) -> None:
+        """Refuses parameters and scopes that cannot work."""
+        declared = rules.declared.get(self.code)
+        if declared is not None:
+            self._check(declared)
+
+    def _check(self, declared: rules.Declared) -> None:
+        given: Any = self.parameters
+        if not isinstance(given, dict):
+            raise Invalid({"parameters": _("This is not a valid value.")})
+        try:
+            self.parameters = rules.plain(declared.parse(given))
+        except Invalid as problem:
+            raise Invalid({"parameters": "; ".join(f"{name}: {words}" for name, words in problem.fields.items())}) from None
+        ids: Any = self.scope_ids or []
+        if not isinstance(ids, list) or not all(type(i) is int and 0 < i < 2**63 for i in ids):
+            raise Invalid({"scope_ids": _("This is not a valid value.")})
+        if self.scope_axis not in (None, "company") and not ids:
+            raise Invalid({"scope_ids": _("Choose at least one.")})
+        if self.scope_axis == "company":
+            self.scope_ids = []
 
     def __str__(self) -> str:
         return self.name or self.code
@@ -178,7 +221,7 @@ class Warning_(Record):
     wide = {"projects": lambda c: c.project_id.is_not(None), "staff": lambda c: c.user_id.is_not(None)}
 
     rule_id: Mapped[int] = mapped_column(ForeignKey(WarningRule.id), index=True, info={"label": _l("Rule"), **FIXED})
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Rule"), **FIXED})
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), "choices": rules.labels, **FIXED})
     key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **FIXED})
     record_type: Mapped[str] = mapped_column(Text, info={"label": _l("Kind of record"), **FIXED})
     record_id: Mapped[int] = mapped_column(BigInteger, info={"label": _l("Record"), **FIXED})

@@ -10,7 +10,7 @@ both), project_id, domain_id, department_id, user_id (whose staff data it is), s
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -100,6 +100,30 @@ def _typed(default: Any, value: Any) -> Any:
 declared: dict[str, Declared] = {}
 
 
+class _Labels(Mapping[str, Any]):
+    """The names of the rules by code, also of those declared after the models were."""
+
+    def __getitem__(self, code: str) -> Any:
+        return declared[code].label
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(declared))
+
+    def __len__(self) -> int:
+        return len(declared)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+labels = _Labels()
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON values."""
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+
+
 def warning_rule(
     code: str,
     *,
@@ -155,7 +179,7 @@ def ensure_rules(conn: Connection | Session) -> None:
         {
             "code": rule.code,
             "severity": rule.severity,
-            "parameters": {name: str(value) if isinstance(value, Decimal) else value for name, value in rule.parameters.items()},
+            "parameters": plain(rule.parameters),
             "receivers": list(rule.receivers),
             "channels": list(rule.channels),
             "workdays_only": rule.workdays_only,

@@ -285,7 +285,7 @@ def reopen(warning: Warning_) -> None:
     "snoozed",
     by=_concerned,
     label=_l("Snooze"),
-    icon="clock-pause",
+    icon="clock",
     arguments={"until": Argument("date", _l("Until"), required=True)},
     bulk=True,
 )

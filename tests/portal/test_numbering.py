@@ -79,12 +79,8 @@ def test_many_at_once_get_all_the_numbers_and_none_twice(app: Flask, entity: int
 def test_administrators_choose_the_pattern_also_for_one_entity(entity: int) -> None:
     with unrestricted("test") as s:
         other = s.scalar(text("insert into kernel_entity (code, name) values ('SUB', '{}') returning id"))
-        s.execute(
-            text(
-                "insert into kernel_number_series (code, entity_id, pattern) values ('TEST', null, 'P{yy}{mm}-{seq:3}'), ('TEST', :e, '{entity}/{seq}')"
-            ),
-            {"e": other},
-        )
+        add = text("insert into kernel_number_series (code, entity_id, pattern) values ('TEST', :e, :p)")
+        s.execute(add, [{"e": None, "p": "P{yy}{mm}-{seq:3}"}, {"e": other, "p": "{entity}/{seq}"}])
     assert one(entity) == "P2603-001" and one(entity, date(2026, 4, 1)) == "P2604-001"
     assert [one(other), one(other, date(2031, 1, 1))] == ["SUB/1", "SUB/2"]
 
