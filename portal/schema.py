@@ -13,6 +13,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from config import Settings
 from portal.kernel.db import Base
+from portal.notify.rules import ensure_rules
 from security import policies, roles
 from security.manager import declared_permissions
 
@@ -24,6 +25,7 @@ def configuration(conn: Connection) -> Config:
     """Alembic's configuration on an open connection."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["connection"] = conn
     return config
 
@@ -54,6 +56,7 @@ def migrate(app: Flask, settings: Settings) -> None:
         policies.install(conn, settings.timezone)
         conn.exec_driver_sql("grant select on alembic_version to app_anon, app_login, worker")
         first_entity(conn)
+        ensure_rules(conn)
         roles.sync(conn, declared_permissions(app))
     engine.dispose()
 
@@ -69,7 +72,7 @@ def make_migration(settings: Settings, message: str) -> None:
     """Writes the next migration from the difference between models and the (migrated) database."""
     engine = create_engine(settings.owner_database_url)
     with engine.begin() as conn:
-        command.revision(configuration(conn), message=message, autogenerate=True)
+        command.revision(configuration(conn), message=message, autogenerate=True, rev_id=f"{int(head() or 0) + 1:04}")
     engine.dispose()
 
 
