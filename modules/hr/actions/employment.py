@@ -145,9 +145,9 @@ def _problems(
 
 # ------------------------------------------------------------------ moving
 PLACE = {
-    "department_id": Argument("integer", _l("Department"), required=True),
-    "post_id": Argument("integer", _l("Post")),
-    "grade_id": Argument("integer", _l("Grade")),
+    "department_id": Argument("ref", _l("Department"), required=True, lookup="departments"),
+    "post_id": Argument("ref", _l("Post"), lookup="posts"),
+    "grade_id": Argument("ref", _l("Grade"), lookup="grades"),
     "manager_id": Argument("person", _l("Manager")),
 }
 

@@ -212,7 +212,7 @@ def _check_parent(department: Department, parent_id: int | None) -> None:
     label=_l("Move"),
     icon="arrows-move",
     arguments={
-        "parent_id": Argument("integer", _l("Part of")),
+        "parent_id": Argument("ref", _l("Part of"), lookup="departments"),
         "from_day": Argument("date", _l("From"), required=True),
         "reason": text(_l("Reason")),
     },
@@ -244,7 +244,7 @@ def rename(department: Department, name: str, from_day: date, reason: str | None
     icon="git-merge",
     tone="danger",
     arguments={
-        "into_id": Argument("integer", _l("Merge into"), required=True),
+        "into_id": Argument("ref", _l("Merge into"), required=True, lookup="departments"),
         "from_day": Argument("date", _l("From"), required=True),
         "reason": text(_l("Reason")),
     },
@@ -312,7 +312,7 @@ def apply_due_departments(day: date) -> int:
     icon="user-star",
     arguments={
         "user_id": Argument("person", _l("Person"), required=True),
-        "kind": text(_l("Kind"), required=True, max_length=10),
+        "kind": Argument("choice", _l("Kind"), required=True, choices=DepartmentHead.KINDS),
         "from_day": Argument("date", _l("From"), required=True),
         "to_day": Argument("date", _l("Until (not included)")),
     },
@@ -320,8 +320,6 @@ def apply_due_departments(day: date) -> int:
 def appoint(department: Department, user_id: int, kind: str, from_day: date, to_day: date | None) -> None:
     """Somebody becomes head, deputy or acting head for a period. A new head ends the period of the one before."""
     s = session()
-    if kind not in DepartmentHead.KINDS:
-        raise Invalid({"kind": _("Choose head, deputy or acting.")})
     if to_day is not None and to_day <= from_day:
         raise Invalid({"to_day": _("The end must be after the beginning.")})
     if s.scalar(select(Employee.id).where(Employee.user_id == user_id, Employee.active)) is None:

@@ -1,0 +1,243 @@
+"""Colleagues: the directory everybody may read, and the employee's page with what each reader may see of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from markupsafe import Markup
+from sqlalchemy import select
+
+from modules.hr.actions import heads_of, heads_on
+from modules.hr.models import Assignment, Department, Employee, EmployeePrivate, Employment, Leave
+from modules.hr.screens import hiring
+from modules.hr.screens.access import administers
+from portal.kernel.calendar import today
+from portal.kernel.db import session
+from portal.kernel.errors import NotFound, PortalError
+from portal.kernel.i18n import _, _l
+from portal.web import frame, recordpage, rows, words
+from portal.web.access import may
+from portal.web.fields import fields_of
+from portal.web.page import Page, route
+from portal.web.rows import Row
+from portal.web.screen import Screen
+from security.visibility import changeable, context
+
+
+class People(Screen, model=Employee):
+    """Everybody who works here; HR also sees who has left."""
+
+    route_base = "/people"
+    menu = "People"
+    menu_order = 10
+    icon = "address-book"
+    title = _l("Colleagues")
+    list_columns = ("name", "department", "post", "work_phone", "work_email", "number")
+    show_columns = ("name", "number", "department", "post", "work_email", "work_phone", "entity", "active")
+    edit_columns = ("name", "number", "work_email", "work_phone")
+    search_columns = ("name", "number", "work_email", "work_phone")
+    filters = ("department", "post", "active")
+    order = ("number", "asc")
+    verbs = ("view", "add", "edit", "export")
+    add_label = _l("New employee")
+
+    def condition(self, entity: Any) -> Sequence[Any]:
+        """Those who have left, or are yet to come, only when asked for."""
+        return () if "f.active" in request.args else (entity.active,)
+
+    # ------------------------------------------------------------------ joining
+    @route("/add", verb="add")
+    def add(self) -> Any:
+        """An empty form for a new employee."""
+        return self._hire_form(None, {}, None)
+
+    @route("/add", methods=("POST",), verb="add")
+    def store(self) -> Any:
+        """Hires the person; what cannot be accepted is shown again with the reasons."""
+        try:
+            pk = hiring.from_form(request.form)
+        except PortalError as e:
+            session().rollback()
+            return self._hire_form(request.form, e.fields, e)
+        flash(_("The employee is here; the account opens on the day of joining."), "success")
+        return redirect(f"{self.route_base}/{pk}", 303)
+
+    def _hire_form(self, typed: Mapping[str, str] | None, errors: Mapping[str, Any], error: PortalError | None) -> Any:
+        page = frame.render(
+            "portal/form.html",
+            title=_("New employee"),
+            crumbs=[{"label": str(self.title), "url": f"{self.route_base}/"}],
+            action_url=f"{self.route_base}/add",
+            version=None,
+            sections=hiring.controls(typed, errors),
+            error=str(error) if error is not None and not errors else None,
+            conflict=None,
+            submit_label=None,
+            cancel_url=f"{self.route_base}/",
+        )
+        return page, error.http if error is not None else 200
+
+    # ------------------------------------------------------------------ the page of one employee
+    def extras(self, record: Any, row: Row) -> dict[str, Any]:
+        """Terms for heads and HR, private data for the person and HR, and what may be done now."""
+        terms = session().scalar(select(Employment).where(Employment.employee_id == record.id))
+        out: dict[str, Any] = {
+            "sections": self._sections(record, row, terms),
+            "actions": self._actions(record, terms),
+            "side": self._side(record),
+        }
+        if terms is not None and may("view", Assignment):
+            out["extra_tabs"] = [self._assignments(record)]
+        return out
+
+    def _sections(self, record: Employee, row: Row, terms: Employment | None) -> list[dict[str, Any]]:
+        found = recordpage.sections(type(self), ((_l("Directory"), self.show_columns),), row)
+        if terms is not None and may("view", Employment):
+            names = ["employment_type", "state", "grade_id", "manager_id", "joined_on", "regular_on", "left_on"]
+            found.append(_section(_("Employment"), Employment, names, terms.id))
+        private = session().scalar(select(EmployeePrivate.id).where(EmployeePrivate.employee_id == record.id))
+        if private is not None and may("view", EmployeePrivate):
+            names = ["identity_number", "bank_account", "home_address"]
+            found.append(_section(_("Private data, seen by the person and HR only"), EmployeePrivate, names, private))
+        return found
+
+    def _actions(self, record: Employee, terms: Employment | None) -> list[dict[str, Any]]:
+        """Only what fits: somebody who works here is not rehired."""
+        fits = {"rehire": not record.active, "leave_company": record.active, "transfer": record.active}
+        fits["make_regular"] = terms is not None and terms.state == "probation"
+        found = [a for a in recordpage.actions(record, self.route_base) if fits.get(a["name"], True)]
+        now = {"department_id": record.department_id, "post_id": record.post_id, "work_phone": record.work_phone}
+        if terms is not None:
+            now |= {"grade_id": terms.grade_id, "manager_id": terms.manager_id}
+        for action in found:
+            prefill(action, now, record.user_id)
+        return found
+
+    def _side(self, record: Employee) -> list[dict[str, Any]]:
+        names = dict(session().execute(select(Employee.user_id, Employee.name)).tuples().all())
+        pages = dict(session().execute(select(Employee.user_id, Employee.id)).tuples().all())
+        above = [{"label": "", "value": names.get(u, ""), "url": f"/people/{pages[u]}"} for u in heads_of(record.user_id) if u in pages]
+        mine = [h.department_id for heads in heads_on(today()).values() for h in heads if h.user_id == record.user_id]
+        side = []
+        if above:
+            side.append({"title": _("Answered for by"), "rows": [{**r, "label": _("Head")} for r in above]})
+        if mine:
+            found = session().execute(select(Department.id, Department.name).where(Department.id.in_(mine)).order_by(Department.code))
+            rows_ = [{"label": _("Department"), "value": name, "url": f"/departments/{pk}"} for pk, name in found]
+            side.append({"title": _("Answers for"), "rows": rows_})
+        if record.user_id in context().ids("staff") or "staff" in context().scopes:
+            coming = session().scalars(
+                select(Leave)
+                .where(Leave.user_id == record.user_id, Leave.state == "approved", Leave.to_day >= today())
+                .order_by(Leave.from_day)
+                .limit(5)
+            )
+            away = [{"label": str(Leave.KINDS[x.kind]), "value": f"{x.from_day} – {x.to_day}", "url": f"/leaves/{x.id}"} for x in coming]
+            if away:
+                side.append({"title": _("Away soon"), "rows": away})
+        return side
+
+    def _assignments(self, record: Employee) -> dict[str, Any]:
+        """Where the person worked, works and will work; a planned change may be withdrawn here."""
+        names = ["from_day", "to_day", "department_id", "post_id", "grade_id", "manager_id", "reason", "version"]
+        ids = session().scalars(select(Assignment.id).where(Assignment.employee_id == record.id).order_by(Assignment.from_day.desc())).all()
+        fields = fields_of(Assignment)
+        administers = "staff_admin" in context().scopes
+        found = []
+        for row in rows.read(Assignment, names, list(ids)):
+            shown = {n: row.display(fields[n]) for n in names if n != "version"}
+            begins, ends = row.values["from_day"], row.values["to_day"]
+            when = "future" if begins > today() else "past" if ends is not None and ends <= today() else "now"
+            actions = []
+            if administers and may("withdraw", Assignment) and when == "future":
+                actions.append({"label": _("Withdraw"), "url": f"/assignments/{row.id}/withdraw", "version": row.values["version"]})
+            found.append({**shown, "id": row.id, "when": when, "actions": actions})
+        html = render_template("hr/assignments.html", rows=found, back=f"/people/{record.id}?tab=assignments")
+        return {"key": "assignments", "label": _("Career"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
+
+
+def prefill(action: dict[str, Any], values: Mapping[str, Any], user_id: int) -> None:
+    """Puts what holds now into the fields of an action, so that only the difference has to be typed."""
+    for argument in action["arguments"]:
+        value = values.get(argument["name"])
+        if value is None:
+            continue
+        argument["value"] = value
+        target = {"department_id": Department, "post_id": fields_of(Employee)["post_id"].target}.get(argument["name"])
+        target = target or fields_of(Assignment)[argument["name"]].target if argument["name"] in fields_of(Assignment) else target
+        argument["display"] = rows.labels(target, [value]).get(value, words.NONE) if target is not None else str(value)
+
+
+def _section(title: str, model: Any, names: list[str], pk: int) -> dict[str, Any]:
+    row = rows.read(model, names, [pk])[0]
+    fields = fields_of(model)
+    section = {"title": title, "fields": [recordpage.shown(fields[n], row) for n in names]}
+    record = session().get(model, pk)
+    base = {"hr_employment": "/employments", "hr_employee_private": "/employee-private"}[model.__tablename__]
+    if record is not None and may("edit", model) and session().scalar(select(changeable(model, model, context())).where(model.id == pk)):
+        section["edit_url"] = f"{base}/{pk}/edit"
+    return section
+
+
+class Terms(Screen, model=Employment):
+    """Terms of employment: HR puts the kind and the end of probation right here."""
+
+    route_base = "/employments"
+    title = _l("Employment")
+    list_columns = ("employee", "employment_type", "state", "grade", "manager", "joined_on")
+    edit_columns = ("employment_type", "regular_on")
+    verbs = ("view", "edit", "export")
+
+    def _after(self, pk: int) -> str:
+        return _employee_page(Employment, pk)
+
+
+class PrivateData(Screen, model=EmployeePrivate):
+    """Identity and bank fields."""
+
+    route_base = "/employee-private"
+    title = _l("Private data")
+    list_columns = ("employee", "identity_number", "bank_account")
+    edit_columns = ("identity_number", "bank_account", "home_address")
+    verbs = ("view", "edit")
+
+    def _after(self, pk: int) -> str:
+        return _employee_page(EmployeePrivate, pk)
+
+
+class Assignments(Screen, model=Assignment):
+    """Changes of place over time, planned ones too."""
+
+    route_base = "/assignments"
+    title = _l("Transfers")
+    menu = "People"
+    menu_order = 60
+    icon = "switch-horizontal"
+    list_columns = ("employee", "department", "post", "grade", "from_day", "to_day", "reason")
+    filters = ("employee", "department", "post", "grade", "from_day", "to_day")
+    order = ("from_day", "desc")
+    verbs = ("view", "export")
+    visible = administers
+
+
+def _employee_page(model: Any, pk: int) -> str:
+    return f"/people/{session().scalar(select(model.employee_id).where(model.id == pk))}"
+
+
+class MyRecord(Page):
+    """The way to one's own page."""
+
+    name = "hr.MyRecord"
+    route_base = "/my-record"
+    title = _l("My record")
+    menu = "People"
+    menu_order = 15
+    icon = "id-badge"
+
+    @route("/")
+    def mine(self) -> Any:
+        """To the person's own employee page."""
+        pk = session().scalar(select(Employee.id).where(Employee.user_id == context().me))
+        if pk is None:
+            raise NotFound(_("Your account has no employee record. Please ask HR."))
+        return redirect(f"/people/{pk}")
