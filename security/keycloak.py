@@ -22,7 +22,7 @@ from security.sessions import Account, RoleWrite
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 10
+TIMEOUT = 5
 PAGE = 500
 
 

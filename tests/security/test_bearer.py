@@ -30,6 +30,7 @@ def smithy() -> Iterator[Forge]:
 @pytest.fixture
 def accepted(app: Flask, settings: Settings, smithy: Forge) -> Iterator[Callable[[str], bool]]:
     """`accepted(token)`: whether the portal, trusting the forge, believes it."""
+    before = active.settings()
     active.use(settings.model_copy(update={"oidc_issuer": smithy.issuer}))
 
     def accept(token: str) -> bool:
@@ -41,7 +42,7 @@ def accepted(app: Flask, settings: Settings, smithy: Forge) -> Iterator[Callable
 
     with app.app_context():
         yield accept
-    active.use(settings)
+    active.use(before)
 
 
 def part(value: Any) -> str:

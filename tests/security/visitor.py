@@ -3,7 +3,7 @@
 import html
 import re
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
@@ -13,8 +13,6 @@ FORM = re.compile(r'<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"')
 
 def _session() -> requests.Session:
     s = requests.Session()
-    # Keycloak marks its cookies Secure on loopback too, where browsers send them all the same
-    s.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("https", "http")))
     s.headers["Accept-Language"] = "en"
     return s
 
@@ -26,21 +24,26 @@ class Visitor:
     http: requests.Session = field(default_factory=_session)
     trail: list[str] = field(default_factory=list)
 
-    def get(self, url: str, follow: bool = True, **kwargs: object) -> requests.Response:
+    def get(self, url: str, follow: bool = True, **kwargs: Any) -> requests.Response:
         """Load *url*, following redirects."""
-        return self._follow(self.http.get(url, allow_redirects=False, timeout=20, **kwargs), follow)  # type: ignore[arg-type]
+        return self._follow(self._send("GET", url, **kwargs), follow)
 
     def post(self, url: str, data: dict[str, str], follow: bool = True) -> requests.Response:
         """Send a form."""
-        return self._follow(self.http.post(url, data=data, allow_redirects=False, timeout=20), follow)
+        return self._follow(self._send("POST", url, data=data), follow)
+
+    def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        answer = self.http.request(method, url, allow_redirects=False, timeout=30, **kwargs)
+        for cookie in self.http.cookies:
+            cookie.secure = False  # Keycloak says Secure on loopback too, where browsers send them all the same
+        self.trail.append(answer.url)
+        return answer
 
     def _follow(self, answer: requests.Response, follow: bool) -> requests.Response:
-        self.trail.append(answer.url)
         for _hop in range(12):
             if not follow or not answer.is_redirect:
                 return answer
-            answer = self.http.get(urljoin(answer.url, answer.headers["Location"]), allow_redirects=False, timeout=20)
-            self.trail.append(answer.url)
+            answer = self._send("GET", urljoin(answer.url, answer.headers["Location"]))
         raise AssertionError(f"redirect loop: {self.trail[-6:]}")
 
     def sign_in(self, url: str, username: str, password: str = "shuniu-demo", follow: bool = True) -> requests.Response:

@@ -1,0 +1,96 @@
+"""Keycloak is down or hangs: who is signed in goes on working, who is not is told, and nothing is lost (POR-07)."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from portal.kernel import settings as active
+from security import accounts, keycloak, keys, oidc
+from tests.factories.company import subject_of
+from tests.security.conftest import Realm, Site
+from tests.security.visitor import Visitor
+
+pytestmark = [pytest.mark.keycloak, pytest.mark.req("POR-07")]
+
+
+@contextmanager
+def frozen(realm: Realm) -> Iterator[None]:
+    """Keycloak takes connections and answers nothing."""
+    if not realm.pid:
+        pytest.skip("the process id of Keycloak is not known")
+    os.kill(realm.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(realm.pid, signal.SIGCONT)
+        for _try in range(60):
+            try:
+                requests.get(f"{realm.issuer}/.well-known/openid-configuration", timeout=1).raise_for_status()
+                break
+            except requests.RequestException:
+                time.sleep(0.25)
+
+
+def test_keycloak_hangs(site: Site, realm: Realm, visitor: Visitor) -> None:
+    visitor.sign_in(f"{site.url}/login/?next=/health/live", "pm.chen")
+    token = realm.tokens("member.wang")["access_token"]
+    assert site.signed_in(Visitor(), Authorization=f"Bearer {token}")
+    user_id = site.value("select id from ab_user where username = 'outsider'")
+    with frozen(realm):
+        assert site.signed_in(visitor), "the session is the portal's own"
+        begun = time.monotonic()
+        answer = Visitor().get(f"{site.url}/login/?next=/projects/", follow=False)
+        assert time.monotonic() - begun < 5
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) <= 30
+        assert "/login/?next=%2Fprojects%2F" in answer.text, "tries again by itself and keeps the page wanted"
+        assert site.signed_in(Visitor(), Authorization=f"Bearer {token}"), "access tokens are checked with the keys known"
+        with site.app.app_context():
+            process = keys.KeyCache(realm.issuer, lambda: f"{realm.issuer}/protocol/openid-connect/certs")
+            kid = next(iter(oidc.provider().keys._keys))
+            assert process.key(kid), "a process started meanwhile reads the copy in the database"
+        with site.sql():
+            accounts.queue_role(user_id, "finance", "add")
+        assert "finance" in site.roles("outsider")
+        with site.app.app_context():
+            assert keycloak.push_role_writes() == 0
+            assert keycloak.catch_up() is None, "nothing is ended on a guess"
+            assert keycloak.health() == {"role_writes_waiting": 1}
+        signed_out = visitor.get(f"{site.url}/logout/")
+        assert signed_out.status_code == 200
+        assert site.me(visitor) is None, "signing out here needs nobody else"
+    with site.app.app_context():
+        assert keycloak.push_role_writes() == 1
+        assert keycloak.health() == {"role_writes_waiting": 0}
+    assert "finance" in realm.roles(subject_of("outsider"))
+    with site.sql():
+        accounts.queue_role(user_id, "finance", "remove")
+    with site.app.app_context():
+        assert keycloak.push_role_writes() == 1
+    assert Visitor().get(f"{site.url}/login/").status_code == 200, "and people can sign in again"
+
+
+def test_keycloak_refuses_connections(site: Site, visitor: Visitor) -> None:
+    active.use(site.settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:9/realms/shuniu"}))
+    try:
+        answer = visitor.get(f"{site.url}/login/", follow=False)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (503, "no-store")
+        assert "Location" not in answer.headers
+        bearer = visitor.http.get(f"{site.url}/login/", headers={"Authorization": "Bearer a.b.c"})
+        assert bearer.status_code == 401
+    finally:
+        active.use(site.settings)
+
+
+def test_an_issuer_that_names_itself_differently_is_not_believed(site: Site, visitor: Visitor) -> None:
+    other = site.settings.oidc_issuer.replace("127.0.0.1", "localhost")
+    active.use(site.settings.model_copy(update={"oidc_issuer": other}))
+    try:
+        assert visitor.get(f"{site.url}/login/", follow=False).status_code == 503
+    finally:
+        active.use(site.settings)
