@@ -1,6 +1,6 @@
 // Builds portal/web/static/dist: app.css, app.js with its chunks, the icon sprite and manifest.json (plain name → hashed name).
 import {createHash} from "node:crypto";
-import {existsSync, mkdirSync, readdirSync, readFileSync, rmSync, watch, writeFileSync} from "node:fs";
+import {existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync} from "node:fs";
 import {dirname, join, resolve} from "node:path";
 import {fileURLToPath} from "node:url";
 import {gzipSync} from "node:zlib";
@@ -47,8 +47,8 @@ function hashed(name, text) {
 
 async function build() {
   const started = Date.now();
-  rmSync(dist, {recursive: true, force: true});
   mkdirSync(dist, {recursive: true});
+  const old = new Set(readdirSync(dist));
   const manifest = {};
 
   const scripts = await esbuild.build({
@@ -57,6 +57,7 @@ async function build() {
     entryNames: "[name].[hash]", chunkNames: "part-[name].[hash]", legalComments: "none", logLevel: "warning",
   });
   for (const [out, info] of Object.entries(scripts.metafile.outputs)) {
+    old.delete(out.split("/").pop());
     if (info.entryPoint?.endsWith("src/app.ts")) manifest["app.js"] = out.split("/").pop();
   }
 
@@ -75,7 +76,11 @@ async function build() {
   manifest["app.css"] = hashed("app.css", styles.outputFiles[0].text);
   manifest["icons.svg"] = hashed("icons.svg", sprite());
   manifest["favicon.svg"] = hashed("favicon.svg", readFileSync(join(here, "favicon.svg"), "utf8"));
-  writeFileSync(join(dist, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");
+  // renamed into place, and the files of the build before go last: a running portal never meets a gap
+  writeFileSync(join(dist, "manifest.new"), JSON.stringify(manifest, null, 2) + "\n");
+  renameSync(join(dist, "manifest.new"), join(dist, "manifest.json"));
+  for (const name of [...Object.values(manifest), "manifest.json"]) old.delete(name);
+  for (const name of old) rmSync(join(dist, name), {recursive: true, force: true});
 
   for (const file of readdirSync(dist).sort()) {
     const bytes = readFileSync(join(dist, file));

@@ -2,6 +2,12 @@
 import htmx from "htmx.org";
 import {all, element, one, word} from "./dom";
 
+// older markup names the address in hx-get: the row below loads it, the button itself must not
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const {elt} = (event as CustomEvent<{elt: HTMLElement}>).detail;
+  if (elt.matches("[data-cell]")) event.preventDefault();
+});
+
 export default function board(table: HTMLElement): void {
   const close = (back = false) => {
     one("tr.x", table)?.remove();
@@ -21,7 +27,7 @@ export default function board(table: HTMLElement): void {
     const place = element("td", {colspan: String(row.cells.length)});
     place.append(element("div", {class: "sn-loading", role: "status"}, element("span", {class: "visually-hidden", text: word("loading")})));
     row.after(element("tr", {class: "x"}, place));
-    await htmx.ajax("get", cell.getAttribute("hx-get") ?? cell.dataset.url ?? "", {target: place, swap: "innerHTML"});
+    await htmx.ajax("get", cell.dataset.cell || (cell.getAttribute("hx-get") ?? ""), {target: place, swap: "innerHTML"});
   });
   table.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {

@@ -29,6 +29,7 @@ bind("select[data-lookup]", (control) => {
         loading: () => `<div class="sn-ts-hint">${word("searching")}</div>`,
       },
     } as never);
+    select.setAttribute("aria-hidden", "true");
     const label = select.getAttribute("aria-label");
     if (label) picker.control_input.setAttribute("aria-label", label);
     for (const name of ["aria-describedby", "aria-invalid"]) {

@@ -10,11 +10,13 @@ export default function report(form: HTMLFormElement): void {
   const template = one<HTMLTemplateElement>("template[data-line-template]", form);
   const total = one<HTMLOutputElement>("[data-total]", form);
   const day = Number(form.dataset.dayHours ?? 8);
+  const locked = Number(form.dataset.lockedHours ?? 0);
+  const restDay = "restDay" in form.dataset;
   let undo: {html: HTMLElement[]; plan: string} | null = null;
   let next = all("[data-line]", lines).length;
 
   // tenths as whole numbers: hours have one decimal and must not gather rounding errors
-  const sum = () => all<HTMLInputElement>('[name$="-hours"]', lines).reduce((a, input) => a + Math.round(Number(input.value || 0) * 100), 0) / 100;
+  const sum = () => locked + all<HTMLInputElement>('[name$="-hours"]', lines).reduce((a, input) => a + Math.round(Number(input.value || 0) * 100), 0) / 100;
   const show = () => {
     const hours = sum();
     if (total) total.value = hours.toFixed(1);
@@ -23,12 +25,18 @@ export default function report(form: HTMLFormElement): void {
     bar?.classList.toggle("ok", hours <= day);
     bar?.classList.toggle("warn", hours > day);
     const overtime = one("[data-overtime]", form);
-    if (overtime) overtime.hidden = hours <= day;
+    if (overtime) {
+      const box = one<HTMLInputElement>("input", overtime);
+      overtime.hidden = hours <= day && !restDay && !box?.checked;
+    }
     const hint = one("[data-total-hint]", form);
     if (hint) {
-      hint.textContent = hours > day ? hint.dataset.over ?? "" : hint.dataset.normal ?? hint.textContent;
-      hint.classList.toggle("sn-t-warn", hours > day);
+      hint.textContent = hours > 24 ? hint.dataset.limit ?? "" : hours > day ? hint.dataset.over ?? "" : hint.dataset.normal ?? "";
+      hint.classList.toggle("sn-t-warn", hours > day && hours <= 24);
+      hint.classList.toggle("sn-t-risk", hours > 24);
     }
+    const problems = one<HTMLTextAreaElement>("[data-when-problems]", form);
+    if (problems) problems.hidden = one<HTMLInputElement>('[name="has_problems"]:checked', form)?.value !== "1";
     all("[data-line]", lines).forEach((line, index) => {
       const legend = one("legend", line);
       if (legend) legend.textContent = word("line", {n: index + 1});
@@ -37,7 +45,7 @@ export default function report(form: HTMLFormElement): void {
   const add = (values: Line = {}, focus = true): HTMLElement | null => {
     if (!template) return null;
     const holder = element("div");
-    holder.innerHTML = template.innerHTML.replaceAll("__i__", String(next++));
+    holder.innerHTML = template.innerHTML.replaceAll("__i__", String(next++)).replaceAll("__n__", String(all("[data-line]", lines).length + 1));
     const line = one("[data-line]", holder)!;
     for (const [name, value] of Object.entries(values)) {
       const control = one<HTMLInputElement>(`[name$="-${name}"]`, line);
@@ -51,6 +59,11 @@ export default function report(form: HTMLFormElement): void {
   };
 
   form.addEventListener("input", show);
+  form.addEventListener("change", (event) => {
+    show();
+    const radio = event.target as HTMLInputElement;
+    if (radio.name === "has_problems" && radio.value === "1") one<HTMLTextAreaElement>("[data-when-problems]", form)?.focus();
+  });
   form.addEventListener("click", async (event) => {
     const target = event.target as Element;
     if (target.closest("[data-add-line]")) add();
