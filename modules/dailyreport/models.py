@@ -101,9 +101,11 @@ class ReportLine(Record):
     report_id: Mapped[int] = mapped_column(ForeignKey("dailyreport_report.id"), index=True, info={"label": _l("Report")})
     author_id: Mapped[int] = mapped_column(ForeignKey(User.id), info={"label": _l("Author"), "readonly": True, "lookup": "employees"})
     day: Mapped[date] = mapped_column(Date, info={"label": _l("Day"), "readonly": True})
-    project_id: Mapped[int | None] = mapped_column(ForeignKey(Project.id), info={"label": _l("Project"), "lookup": "projects"})
+    project_id: Mapped[int | None] = mapped_column(
+        ForeignKey(Project.id), info={"label": _l("Project"), "lookup": "projects", "stored_label": "project_label"}
+    )
     # A reader who may not see the project still reads its code and name here; a subscriber keeps it right on rename.
-    project_label: Mapped[str | None] = mapped_column(Text, info={"label": _l("Project"), "readonly": True})
+    project_label: Mapped[str | None] = mapped_column(Text, info={"label": _l("Project label"), "readonly": True})
     category: Mapped[str | None] = mapped_column(Text, info={"label": _l("Category"), "choices": CATEGORIES})
     hours: Mapped[Hours] = mapped_column(info={"label": _l("Hours")})
     position: Mapped[int] = mapped_column(SmallInteger, server_default="0", info={"label": _l("Position"), "readonly": True})

@@ -130,7 +130,8 @@ def project_silent(scan: Scan) -> tuple[str, dict[str, Any]]:
     """Active projects without a line in the last n working days; one index look-up per project."""
     return (
         """select 'project_project' as record_type, p.id as record_id, p.id as project_id, p.domain_id,
-                  coalesce(p.number || ' ', '') || p.name as subject, array_remove(array[p.pm_id, d.manager_id], null)::bigint[] as receivers,
+                  coalesce(p.number || ' ', '') || p.name as subject,
+                  array_remove(array[p.pm_id, d.manager_id], null)::bigint[] as receivers,
                   jsonb_build_object('last', coalesce(last.day::text, '—')) as params
              from project_project p join project_domain d on d.id = p.domain_id
              left join lateral (select l.day from dailyreport_line l

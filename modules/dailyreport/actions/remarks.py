@@ -23,14 +23,14 @@ def _reads(c: Any, v: Any) -> Any:
     by=_reads,
     label=_l("Comment"),
     icon="message-circle",
-    arguments={"body": text_argument(_l("Comment"), required=True, max_length=2000)},
+    arguments={"text": text_argument(_l("Comment"), required=True, max_length=2000)},
 )
-def comment(report: DailyReport, body: str) -> None:
+def comment(report: DailyReport, text: str) -> None:
     """Adds a remark everybody who sees the report can read; its author is told."""
     author = context().me
     if author is None:
         return
-    remark = ReportComment(report_id=report.id, report_author_id=report.author_id, author_id=author, body=body)
+    remark = ReportComment(report_id=report.id, report_author_id=report.author_id, author_id=author, body=text)
     session().add(remark)
     session().flush()
     publish(CommentAdded(remark.id, report.id, report.author_id, author, report.day))

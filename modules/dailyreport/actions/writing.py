@@ -280,7 +280,26 @@ def withdraw(line: ReportLine) -> None:
     _refresh_totals(s.get_one(DailyReport, line.report_id, with_for_update=True), facts.workday)
 
 
-# ------------------------------------------------------------------ single lines, for programs
+# ------------------------------------------------------------------ for programs: reports and single lines
+def create_report(entry: ReportEntry) -> int:
+    """A new draft of the person at hand. Raises Refusal when there is one for the day."""
+    if session().scalar(select(DailyReport.id).where(DailyReport.author_id == me(), DailyReport.day == entry.day)) is not None:
+        raise Refusal(_("There is already a report of this day."), code="duplicate")
+    return write_report(entry, submitting=False)
+
+
+def change_report(report: DailyReport, **values: Any) -> None:
+    """Sets overtime, plan or problems of the person's own draft."""
+    if report.author_id != me():
+        raise Forbidden(_("This report is not yours."))
+    if report.state != "draft":
+        raise Refusal(_("A report that was handed in changes by its lines only."), code="wrong_state")
+    kept = {"overtime": report.overtime, "plan": report.plan or "", "problems": report.problems or ""}
+    entries = [as_entry(line) for line in _own_open(report.id)]
+    changed = {**kept, **{name: value if name == "overtime" else value or "" for name, value in values.items()}}
+    write_report(ReportEntry(report.day, entries, **changed), submitting=False)
+
+
 def add_line(report_id: int, entry: LineEntry) -> int:
     """Adds one open line to the person's own report; handing the report in submits it. Returns its id."""
     report = session().scalar(select(DailyReport).where(DailyReport.id == report_id))

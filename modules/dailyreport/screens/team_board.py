@@ -159,7 +159,7 @@ class TeamBoard(Page):
         def opened(base: str, people: list[int], **more: Any) -> str | None:
             if len(people) > 100:
                 return None
-            return f"{base}?{urlencode([*span.items(), *more.items(), *(('f.author_id', i) for i in people)])}"
+            return f"{base}?{urlencode([*{**span, **more}.items(), *(('f.author_id', i) for i in people)])}"
 
         missing = sum(len(r.missing) for r in result.missing)
         figures = []
@@ -170,7 +170,7 @@ class TeamBoard(Page):
                     "label": _("Reported today"),
                     "value": str(done),
                     "hint": _("of %(n)s due", n=due),
-                    "url": f"/daily-reports/?{urlencode([('f.day.from', result.today), ('f.day.to', result.today), ('f.state', 'submitted')])}",
+                    "url": opened("/daily-reports/", ids, **{"f.day.from": result.today, "f.day.to": result.today, "f.state": "submitted"}),
                 }
             )
         else:
@@ -259,7 +259,7 @@ class TeamBoard(Page):
     @route("/report/<int:pk>/comment", methods=["POST"])
     def comment(self, pk: int) -> AnyResponse | str:
         """A remark for the author."""
-        perform(DailyReport, "comment", pk, arguments={"body": request.form.get("body", "")})
+        perform(DailyReport, "comment", pk, arguments={"text": request.form.get("text", "")})
         return self._again(pk)
 
     @route("/report/<int:pk>/confirm", methods=["POST"])

@@ -1,0 +1,158 @@
+"""Statistics of reports: fill rate, timeliness, distribution, utilisation, over-allocation; every figure opens its rows (DAY-08)."""
+
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import request
+
+from modules.dailyreport.reports.period import KINDS, Period, period_of
+from modules.dailyreport.reports.statistics import Statistics, statistics, trend
+from modules.dailyreport.reports.team import Unit, people_of, units
+from modules.dailyreport.screens.team_board import TeamBoard, heads_people, percent
+from portal.kernel import calendar
+from portal.kernel.errors import BadRequest, NotFound
+from portal.kernel.i18n import _, _l
+from portal.web import words
+from portal.web.page import Page, route
+
+TABLE = 100
+"""People in the table at once; the figures are of all of them."""
+
+
+class ReportStatistics(Page):
+    """Figures of a department subtree over a week or a month."""
+
+    name = "dailyreport.Statistics"
+    route_base = "/report-statistics"
+    menu = "Work"
+    menu_order = 50
+    icon = "chart-bar"
+    title = _l("Report statistics")
+    visible = heads_people
+
+    @route("/")
+    def show(self) -> str:
+        """The figures."""
+        by = request.args.get("by", "month")
+        if by not in KINDS:
+            raise BadRequest(_("There is no such period."))
+        try:
+            day = date.fromisoformat(request.args["day"]) if request.args.get("day") else calendar.today()
+        except ValueError:
+            raise BadRequest(_("This is not a day: %(day)s", day=request.args["day"][:20])) from None
+        known = units()
+        if not known:
+            raise NotFound(_("You do not answer for a department."))
+        wanted = request.args.get("unit", "")
+        if wanted and not (wanted.isdecimal() and len(wanted) < 19 and int(wanted) in known):
+            raise NotFound(_("There is no such department."))
+        unit = known[int(wanted)] if wanted else TeamBoard._top(known)
+        period = period_of(by, day)
+        people = people_of(unit.ids, period)
+        found = statistics(people, period)
+        subs = [u for u in known.values() if (u.parent_id == unit.id if unit.id else u.parent_id not in known)]
+        rows = sorted(found.people, key=lambda p: (p.fill_rate if p.fill_rate is not None else 2, p.person.name))
+        return self.render(
+            "dailyreport/statistics.html",
+            subtitle=f"{unit.name} · {period.words}",
+            period=period,
+            stats=found,
+            rows=rows[:TABLE],
+            more=max(0, len(rows) - TABLE),
+            figures=self._figures(found, period),
+            seg=[
+                {"label": label, "url": self._url(period_of(kind, day), unit), "current": kind == by}
+                for kind, label in (("week", _("Week")), ("month", _("Month")))
+            ],
+            previous=self._url(period.before, unit),
+            following=self._url(period.after, unit) if period.end <= calendar.today() else None,
+            subs=[{"label": s.name, "url": self._url(period, s)} for s in subs],
+            all_url=self._url(period, TeamBoard._top(known)) if unit.id and unit.id != TeamBoard._top(known).id else None,
+            chart=_trend_chart(people, period),
+            shares=found.shares[:12],
+            opened=lambda base, **more: opened(base, period, **more),
+            percent=percent,
+            words=words,
+        )
+
+    def _url(self, period: Period, unit: Unit) -> str:
+        values = {"by": period.kind, "day": period.start.isoformat(), **({"unit": unit.id} if unit.id else {})}
+        return f"{self.route_base}/?{urlencode(values)}"
+
+    @staticmethod
+    def _figures(found: Statistics, period: Period) -> list[dict[str, Any]]:
+        ids = [p.person.id for p in found.people]
+        many = {"f.author_id": ids} if len(ids) <= 100 else None
+
+        def link(base: str, **more: Any) -> str | None:
+            return opened(base, period, **more, **many) if many is not None else None
+
+        missing = found.total("due") - found.total("submitted")
+        return [
+            {
+                "label": _("Fill rate"),
+                "value": percent(found.fill_rate),
+                "hint": _(
+                    "%(done)s of %(due)s due, %(missing)s missing", done=found.total("submitted"), due=found.total("due"), missing=missing
+                ),
+                "tone": "risk" if found.fill_rate is not None and found.fill_rate < 0.8 else "",
+                "url": link("/daily-reports/", **{"f.state": "submitted"}),
+            },
+            {
+                "label": _("On time"),
+                "value": percent(found.timeliness),
+                "hint": _("%(n)s reports by the deadline", n=found.total("on_time")),
+                "url": link("/daily-reports/", **{"f.late": "0", "f.state": "submitted"}),
+            },
+            {
+                "label": _("Hours"),
+                "value": words.hours(found.total("hours")),
+                "hint": _("h, overtime %(hours)s h", hours=words.hours(found.total("overtime"))),
+                "url": link("/daily-report-lines/", **{"f.state": ["submitted", "confirmed", "returned"]}),
+            },
+            {
+                "label": _("Utilisation"),
+                "value": percent(found.utilisation),
+                "hint": _("%(hours)s h on projects", hours=words.hours(found.total("project_hours"))),
+                "url": "#projects",
+            },
+            {
+                "label": _("Over-allocated"),
+                "value": str(len(found.over_allocated)),
+                "hint": _("people above 8 h a day due"),
+                "tone": "warn" if found.over_allocated else "",
+                "url": "#people",
+            },
+        ]
+
+
+def opened(base: str, period: Period, **more: Any) -> str:
+    """Address of the rows behind a figure of *period*."""
+    pairs: list[tuple[str, Any]] = [("f.day.from", period.start.isoformat()), ("f.day.to", period.last.isoformat())]
+    for name, value in more.items():
+        key = name.replace("__", ".")
+        pairs += [(key, v) for v in value] if isinstance(value, list) else [(key, value)]
+    return f"{base}?{urlencode(pairs)}"
+
+
+def _trend_chart(people: Any, period: Period) -> dict[str, Any] | None:
+    weeks = [w for w in trend(people, period) if w.rate is not None]
+    if len(weeks) < 2:
+        return None
+    last, first = weeks[-1], weeks[0]
+    difference = float((last.rate or 0) - (first.rate or 0)) * 100
+    return {
+        "sentence": _(
+            "The fill rate went from %(first)s to %(last)s in %(n)s weeks (%(difference)s points).",
+            first=percent(first.rate),
+            last=percent(last.rate),
+            n=len(weeks),
+            difference=f"{difference:+.1f}",
+        ),
+        "data": {
+            "unit": "%",
+            "labels": [f"{w.period.start.month}-{w.period.start.day}" for w in weeks],
+            "series": [{"name": _("Fill rate"), "values": [round(float(w.rate or 0) * 100, 1) for w in weeks]}],
+        },
+    }
