@@ -43,32 +43,53 @@ class Argument:
             if self.required:
                 raise ValueError(_("This is required."))
             return None
+        if isinstance(value, date) and self.kind == "date":
+            return value
+        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+            raise ValueError(_("Has the wrong type."))
+        match self.kind:
+            case "text":
+                return self._text(value)
+            case "choice":
+                if value not in self.choices:
+                    raise ValueError(_("Choose one of: %(what)s.", what="、".join(str(c) for c in self.choices.values())))
+                return value
+            case "date":
+                return self._date(value)
+            case _:
+                return self._number(value)
+
+    def _text(self, value: Any) -> str:
+        text = str(value).strip()
+        if len(text) > self.max_length:
+            raise ValueError(_("At most %(n)s characters.", n=self.max_length))
+        if "\x00" in text:
+            raise ValueError(_("Contains a character that cannot be stored."))
+        return text
+
+    @staticmethod
+    def _date(value: Any) -> date:
         try:
-            match self.kind:
-                case "text":
-                    text = str(value).strip()
-                    if len(text) > self.max_length:
-                        raise ValueError(_("At most %(n)s characters.", n=self.max_length))
-                    return text
-                case "choice":
-                    if value not in self.choices:
-                        raise ValueError(_("Choose one of: %(what)s.", what="、".join(str(c) for c in self.choices.values())))
-                    return value
-                case "date":
-                    return value if isinstance(value, date) else date.fromisoformat(str(value))
-                case "decimal":
-                    number = Decimal(str(value))
-                    if not number.is_finite():
-                        raise InvalidOperation
-                    return number
-                case _:
-                    return int(value)
+            if isinstance(value, str):
+                return date.fromisoformat(value.strip())
+        except ValueError:
+            pass
+        raise ValueError(_("Not a date."))
+
+    def _number(self, value: Any) -> Decimal | int:
+        try:
+            number = Decimal(str(value).strip())
         except InvalidOperation:
             raise ValueError(_("Not a number.")) from None
-        except (TypeError, ValueError) as e:
-            if self.kind in ("text", "choice"):
-                raise
-            raise ValueError(_("Not a date.") if self.kind == "date" else _("Not a number.")) from e
+        if not number.is_finite():
+            raise ValueError(_("Not a number."))
+        if abs(number) >= 2**63:
+            raise ValueError(_("Is too large."))
+        if self.kind == "decimal":
+            return number
+        if number != int(number):
+            raise ValueError(_("Not a whole number."))
+        return int(number)
 
 
 def text(label: Any = _l("Reason"), required: bool = False, max_length: int = 2000) -> Argument:
