@@ -17,13 +17,13 @@ def parser() -> argparse.ArgumentParser:
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text)
 
-    add("serve", "the web server; settings web_workers, web_threads, host, port")
+    serve = add("serve", "the web server; settings web_workers, web_threads, host, port")
+    serve.add_argument("--prepare-demo", action="store_true", help="migrate and load the sample company first")
     worker = add("worker", "background worker, keeps its processes running")
     worker.add_argument("--processes", type=int, default=1, help="number of worker processes")
     worker.add_argument("--with-scheduler", action="store_true", help="one process fewer to look after in a small installation")
     add("scheduler", "starts what is due by the clock; any number may run, one of them works")
     add("migrate", "bring tables, rules, roles and permissions of the database to the state of the code")
-    add("prepare-demo", "migrate and load the sample company once")
     trace = add("trace", "requirement IDs with the tests that prove each")
     trace.add_argument("--json", action="store_true", help="machine-readable")
     check = add("check", "format, lint, types, import tiers, security lint, translations")
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         case "serve":
             from portal.commands import server
 
-            server.serve()
+            server.serve(prepare=options.prepare_demo)
         case "worker":
             from portal.kernel import worker
 
@@ -57,10 +57,6 @@ def main(arguments: Sequence[str]) -> int:
             from portal.commands import database
 
             database.migrate()
-        case "prepare-demo":
-            from portal.commands import database
-
-            database.prepare_demo()
         case "trace":
             from portal.commands import trace
 

@@ -22,11 +22,10 @@ def migrate() -> None:
     migrate_schema(create_app(), settings())
 
 
-def prepare_demo() -> None:
+def prepare_demo(app: Flask) -> None:
     """Migrate, then load the sample company if it is not there."""
-    app = create_app()
     migrate_schema(app, settings())
-    load_sample(app)
+    print("sample company loaded" if load_sample(app) else "sample company there", flush=True)
 
 
 def load_sample(app: Flask, anchor: date | None = None) -> bool:

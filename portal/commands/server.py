@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -11,40 +11,21 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from portal.app import create_app
+from portal.commands import database
 from portal.kernel.db import db
 from portal.kernel.settings import settings
+from portal.web import logs
 
-QUIET = ("/static/", "/health/")
-"""Paths whose successful requests are not worth a line."""
+MEMORY = "/dev/shm"  # noqa: S108  (heartbeat files of the processes must not wait for a disk)
 
 
-class RequestLog(Logger):  # type: ignore[misc]
-    """One JSON line per request. The query string stays out: it may hold codes and tokens."""
+class ServerLog(Logger):  # type: ignore[misc]
+    """The server's own events as JSON lines. Requests are logged by the application, which knows the person, never the query string."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        for log in (self.error_log, self.access_log):
-            for handler in log.handlers:
-                handler.setFormatter(JsonLines())
-
-    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        path = environ.get("PATH_INFO", "")
-        if resp.status_code < 400 and path.startswith(QUIET):
-            return
-        self.access_log.info(
-            "request",
-            extra={
-                "fields": {
-                    "method": environ.get("REQUEST_METHOD"),
-                    "path": path,
-                    "status": resp.status_code,
-                    "ms": round(request_time.total_seconds() * 1000, 1),
-                    "bytes": getattr(resp, "sent", None),
-                    "ip": environ.get("REMOTE_ADDR"),
-                    "request_id": dict(resp.headers).get("X-Request-ID"),
-                }
-            },
-        )
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonLines())
 
 
 class JsonLines(logging.Formatter):
@@ -56,7 +37,6 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             "process": record.process,
-            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -79,14 +59,13 @@ class Server(BaseApplication):  # type: ignore[misc]
             "worker_class": "gthread",
             "preload_app": True,
             "post_fork": self.after_fork,
-            "logger_class": RequestLog,
-            "accesslog": "-",
+            "logger_class": ServerLog,
             "loglevel": chosen.log_level.lower(),
             "timeout": 60,
             "graceful_timeout": 10,
             "keepalive": 5,
             "forwarded_allow_ips": "*" if chosen.proxies else "127.0.0.1",
-            "worker_tmp_dir": "/dev/shm" if _has_memory_folder() else None,  # noqa: S108
+            "worker_tmp_dir": MEMORY if Path(MEMORY).is_dir() else None,
             "control_socket_disable": True,
         }
         for name, value in values.items():
@@ -103,16 +82,10 @@ class Server(BaseApplication):  # type: ignore[misc]
                 engine.dispose(close=False)
 
 
-def _has_memory_folder() -> bool:
-    from pathlib import Path
-
-    return Path("/dev/shm").is_dir()  # noqa: S108
-
-
-def serve() -> None:
-    """Load the application and serve it until a signal ends us."""
-    started = datetime.now().astimezone()
+def serve(*, prepare: bool = False) -> None:
+    """Load the application and serve it until a signal ends us; with *prepare* migrate and load the sample company first."""
+    logs.configure(settings().log_level)
     app = create_app()
-    server = Server(app)
-    logging.getLogger("gunicorn.error").debug("loaded in %s", datetime.now().astimezone() - started)
-    server.run()
+    if prepare:
+        database.prepare_demo(app)
+    Server(app).run()

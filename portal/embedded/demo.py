@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from portal.embedded.home import PROJECT, Home, Profile, SetupError, locked, wri
 from portal.embedded.process import answers, tail, wait_until
 from portal.embedded.stack import Ports, Stack, child_environment
 from portal.embedded.steps import Steps, in_ci
+from portal.embedded.supervisor import Child
 
 PASSWORD = "shuniu-demo"
 ACCOUNTS = (
@@ -75,50 +77,51 @@ def _data(options: Options) -> str:
 
 def _run(options: Options, stack: Stack) -> None:
     keycloak = not options.local_accounts
-    environment = dict(os.environ)
-    external = bool(environment.get("DATABASE_URL") or environment.get("SHUNIU_DATABASE_URL"))
+    external = bool(os.environ.get("DATABASE_URL") or os.environ.get("SHUNIU_DATABASE_URL"))
     steps = stack.steps(keycloak=keycloak, browser=False, external_database=external)
-    steps.add("portal", lambda: _prepare(stack), *(["python"] if external else ["python", "postgres"]))
+    # The portal starts beside Keycloak as if that will come up, which it nearly always does.
+    needs = ("python", "assets") if external else ("python", "assets", "postgres")
+    steps.add("portal", lambda: _serve(stack, local_accounts=not keycloak), *needs, whatever=("redis",))
     with stack.home.setting_up():
         steps.run()
     signed_on = keycloak and not steps.failed.keys() & {"keycloak", "sign-on"}
-    settings = stack.portal_environment(local_accounts=not signed_on)
-    write_atomically(stack.profile.path / "settings.env", "".join(f"{key}={value}\n" for key, value in settings.items()), mode=0o600)
     stack.supervise()
-    _start_portal(stack, settings, steps)
+    if keycloak and not signed_on:
+        stack.supervisor.drop("portal")
+        _serve(stack, local_accounts=True)
+    for name in ("worker", "scheduler"):
+        _keep(stack, name, [stack.tools.python, "-m", "portal.kernel.worker", name], patience=25)
     state = {"pid": os.getpid(), "url": stack.keycloak.portal, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_atomically(stack.profile.path / "running.json", json.dumps(state))
     _announce(stack, signed_on, steps)
     if signed_on and not in_ci() and not stack.keycloak_files.has_aot():
-        stack.supervisor.watch(lambda: time.monotonic() - steps.started < 1)
-        _train(stack, steps)
+        threading.Thread(target=_train, args=(stack, steps), daemon=True).start()
     stack.supervisor.watch()
 
 
-def _prepare(stack: Stack) -> str:
-    """Migrate and load the sample company once."""
-    env = child_environment(stack.portal_environment(local_accounts=False))
-    log = stack.profile.log("prepare")
-    stack.processes.run([stack.tools.python, "-m", "portal.cli", "prepare-demo"], log, env=env, cwd=PROJECT)
-    return "database migrated, sample company there"
+def _serve(stack: Stack, *, local_accounts: bool) -> str:
+    """Start the portal, which first migrates and loads the sample company once; wait until it answers."""
+    settings = stack.portal_environment(local_accounts=local_accounts)
+    write_atomically(stack.profile.path / "settings.env", "".join(f"{key}={value}\n" for key, value in settings.items()), mode=0o600)
+    child = _keep(stack, "portal", [stack.tools.python, "-m", "portal.cli", "serve", "--prepare-demo"], patience=15)
+    wait_until(lambda: _is_ready(stack.keycloak.portal), child.process, child.log, "the portal", 600)
+    return f"database migrated, sample company there, on port {stack.ports.portal}"
 
 
-def _start_portal(stack: Stack, settings: dict[str, str], steps: Steps) -> None:
-    env = child_environment(settings)
-    for name, patience in (("scheduler", 10.0), ("worker", 30.0), ("serve", 15.0)):
-        log = stack.profile.log(name)
+def _keep(stack: Stack, name: str, command: list[str | Path], patience: float) -> Child:
+    env = child_environment(_settings(stack))
+    log = stack.profile.log(name)
+    return stack.supervisor.keep(name, lambda: stack.processes.start(command, log, env=env, cwd=PROJECT), log, patience=patience)
 
-        def start(name: str = name, log: Path = log) -> subprocess.Popen[bytes]:
-            return stack.processes.start([stack.tools.python, "-m", "portal.cli", name], log, env=env, cwd=PROJECT)
 
-        child = stack.supervisor.keep(name, start, log, patience=patience)
-    steps.say("portal", f"starting on port {stack.ports.portal}")
-    wait_until(lambda: _is_ready(stack.keycloak.portal), child.process, child.log, "the portal", 120)
+def _settings(stack: Stack) -> dict[str, str]:
+    lines = (stack.profile.path / "settings.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines)
 
 
 def _is_ready(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"{address}/health/ready", timeout=15) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -64,6 +64,7 @@ class Stack:
         )
         self.browser = Browser(home, self.node, self.processes)
         self.supervisor = Supervisor(self.processes, lambda name, text: None)
+        self._supervised = False
 
     def steps(self, *, keycloak: bool, browser: bool, assets: bool = True, external_database: bool = False) -> Steps:
         """All set-up as steps; Redis, Keycloak and the browser may be missing, except in an automatic run."""
@@ -86,6 +87,7 @@ class Stack:
 
     def supervise(self, patience: float = 60) -> None:
         """From now on a service that ends is started again; at the end each gets *patience* seconds."""
+        self._supervised = True
         keep = self.supervisor.keep
         if self.postgres.process:
             keep("postgres", self.postgres.start, self.postgres.log, self.postgres.process, signal.SIGINT, patience)
@@ -96,7 +98,7 @@ class Stack:
 
     def stop(self) -> None:
         """End all services; also those of a set-up that did not get to the end."""
-        if not self.supervisor.children:
+        if not self._supervised:
             self.supervise(patience=5)
         self.supervisor.stop()
         self.processes.abort()

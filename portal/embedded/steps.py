@@ -25,13 +25,13 @@ class Steps:
     started: float = field(default_factory=time.monotonic)
     cancelled: bool = False
     failed: dict[str, Exception] = field(default_factory=dict)
-    _steps: dict[str, tuple[Step, tuple[str, ...]]] = field(default_factory=dict)
+    _steps: dict[str, tuple[Step, tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _done: dict[str, threading.Event] = field(default_factory=dict)
     _printing: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, name: str, step: Step, *after: str) -> None:
-        """Add *step*, which runs when the steps *after* are done."""
-        self._steps[name] = (step, after)
+    def add(self, name: str, step: Step, *after: str, whatever: tuple[str, ...] = ()) -> None:
+        """Add *step*, which runs when the steps *after* are done, and those of *whatever* done or failed."""
+        self._steps[name] = (step, after, whatever)
         self._done[name] = threading.Event()
 
     def say(self, name: str, text: str) -> None:
@@ -60,8 +60,10 @@ class Steps:
         return [name for name in self.failed if name not in self.optional]
 
     def _one(self, name: str) -> None:
-        step, after = self._steps[name]
+        step, after, whatever = self._steps[name]
         try:
+            for earlier in whatever:
+                self._done[earlier].wait()
             for earlier in after:
                 self._done[earlier].wait()
                 if earlier in self.failed:

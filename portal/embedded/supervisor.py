@@ -28,6 +28,7 @@ class Child:
     pause: float = FIRST_PAUSE
     began: float = 0.0
     again_at: float | None = None
+    service: bool = False
 
 
 class Supervisor:
@@ -48,10 +49,16 @@ class Supervisor:
         end_signal: int = signal.SIGTERM,
         patience: float = 20.0,
     ) -> Child:
-        """Keep the process that *start* starts alive; *process* is one already running."""
-        child = Child(name, start, log, process or start(), end_signal, patience, began=time.monotonic())
+        """Keep the process that *start* starts alive; *process* is a service already running."""
+        child = Child(name, start, log, process or start(), end_signal, patience, began=time.monotonic(), service=process is not None)
         self.children.append(child)
         return child
+
+    def drop(self, name: str) -> None:
+        """End the child *name* and forget it."""
+        for child in [child for child in self.children if child.name == name]:
+            self.children.remove(child)
+            self.processes.end(child.process, child.end_signal, child.patience)
 
     def watch(self, while_true: Callable[[], bool] = lambda: True) -> None:
         """Look after the children until ``stop`` is called or *while_true* says no."""
@@ -76,9 +83,9 @@ class Supervisor:
             child.began, child.again_at = now, None
 
     def stop(self) -> None:
-        """End all children, those started last first; returns when they are gone."""
+        """End all children, the portal's before the services they need; returns when they are gone."""
         self.stopped.set()
-        for child in reversed(self.children):
+        for child in sorted(self.children, key=lambda child: child.service):
             if child.again_at is None:
                 self.processes.end(child.process, child.end_signal, child.patience)
         self.children.clear()

@@ -236,6 +236,7 @@ def main(arguments: list[str]) -> Any:
     import importlib
 
     # the kernel knows the application by name only: it lies above
+    importlib.import_module("portal.web.logs").configure(settings().log_level)
     app = importlib.import_module("portal.app").create_app()
     return {"worker": work, "scheduler": schedule}[arguments[0]](app)
 
