@@ -249,7 +249,7 @@ class _Company:
     ) -> int:
         """One employee with account, terms, first assignment and private data; returns the user id."""
         n = len(self.users) + 1
-        joined_on = self.day(-(n * 37) % 900 - 400 if joined is None else joined)
+        joined_on = self.day(-400 - n * 37 % 900 if joined is None else joined)
         begun = joined_on <= self.anchor
         regular_on = joined_on + timedelta(days=90)
         first, last = rules.split_name(name)
@@ -363,6 +363,8 @@ class _Company:
     def _earlier(self, username: str, department: str, until: int, why: str, post: str = "", grade: str = "") -> None:
         """Until that day the person worked elsewhere."""
         now = self._assignment(username)
+        if now.from_day >= self.day(until):  # joined after that day
+            return
         begun, now.from_day, now.reason = now.from_day, self.day(until), why
         session().flush()
         place = {
