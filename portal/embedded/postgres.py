@@ -235,7 +235,7 @@ class Postgres:
         sql.append(f"SELECT 'there' FROM pg_database WHERE datname = '{DATABASE}';")
         if "there" not in self._psql("postgres", "\n".join(sql)):
             self._psql("postgres", f"CREATE DATABASE {DATABASE} OWNER shuniu_owner TEMPLATE template0 ENCODING 'UTF8';")
-            self._psql(DATABASE, f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC;")
+            self._psql(DATABASE, f"REVOKE CONNECT ON DATABASE {DATABASE} FROM PUBLIC;")
             self._psql(DATABASE, f"GRANT CONNECT ON DATABASE {DATABASE} TO app_login, worker_login;")
         self._psql(DATABASE, "CREATE EXTENSION IF NOT EXISTS pg_trgm; REVOKE CREATE ON SCHEMA public FROM PUBLIC;")
 
