@@ -249,6 +249,13 @@ def _not_let_in(arrival: accounts.Arrival) -> Response:
 
 
 # ------------------------------------------------------------------ installation
+def banner() -> str | None:
+    """What stands above every page while single sign-on is switched off."""
+    if not settings().local_accounts:
+        return None
+    return str(_("Single sign-on is off: people sign in with local accounts. Not for daily use."))
+
+
 def install(app: Flask, active: Settings) -> None:
     """Add the doors to *app* and let access tokens in; called inside the application context, after AppBuilder was made."""
     builder = app.extensions["appbuilder"]
@@ -256,5 +263,5 @@ def install(app: Flask, active: Settings) -> None:
     builder.add_view_no_menu(view)
     builder.sm.auth_view = view
     app.before_request(bearer.authenticate)
-    app.context_processor(lambda: {"sso_off": active.local_accounts})
+    app.context_processor(lambda: {"banner": banner()})
     log.debug("login.installed", keycloak=not active.local_accounts, queue=keycloak.push_role_writes.__name__)

@@ -9,6 +9,7 @@ from portal import __version__
 from portal.kernel.settings import settings
 from portal.web import menu
 from portal.web.preferences import locale, theme
+from security import login
 from security.visibility import Context, context
 
 Part = Callable[[Context], Any]
@@ -46,7 +47,7 @@ def parts(ctx: Context) -> Mapping[str, Any]:
         "me": {"name": ctx.name or ctx.username, "username": ctx.username},
         "todos": None,
         "notices": None,
-        "banner": None,
+        "banner": login.banner(),
         "app_version": __version__,
         "locale": locale(),
         "theme": theme(),

@@ -91,7 +91,8 @@ class Site:
     def roles(self, username: str) -> set[str]:
         """Role keys a person has here."""
         found = self.rows(
-            """select r.name from ab_role r join ab_user_role x on x.role_id = r.id join ab_user u on u.id = x.user_id where u.username = :n""",
+            """select r.name from ab_role r join ab_user_role x on x.role_id = r.id join ab_user u on u.id = x.user_id
+               where u.username = :n""",
             n=username,
         )
         return {row[0] for row in found}
@@ -136,9 +137,7 @@ def site(app: Flask, server: str, settings: Settings, realm: Realm) -> Iterator[
     client = realm.client("portal")
     before = realm.admin.get_client(client)
     places = {"backchannel.logout.url": f"{server}/oidc/backchannel-logout", "post.logout.redirect.uris": f"{server}/logout/done"}
-    realm.admin.update_client(
-        client, before | {"redirectUris": [f"{server}/oidc/callback"], "attributes": before["attributes"] | places}
-    )
+    realm.admin.update_client(client, before | {"redirectUris": [f"{server}/oidc/callback"], "attributes": before["attributes"] | places})
     yield Site(app, server, here)
     realm.admin.update_client(client, before)
     active.use(settings)

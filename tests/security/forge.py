@@ -62,8 +62,8 @@ class Forge:
         """Claims of a good logout token, with *changes*."""
         now = int(time.time())
         good = {
-            "iss": self.issuer, "aud": "portal", "sub": str(uuid.uuid4()), "sid": uuid.uuid4().hex, "typ": "Logout", "iat": now, "exp": now + 120,
-            "jti": uuid.uuid4().hex, "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+            "iss": self.issuer, "aud": "portal", "sub": str(uuid.uuid4()), "sid": uuid.uuid4().hex, "typ": "Logout",
+            "iat": now, "exp": now + 120, "jti": uuid.uuid4().hex, "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
         }  # fmt: skip
         return {name: value for name, value in (good | changes).items() if value is not None}
 

@@ -137,7 +137,7 @@ def test_keys_not_made_for_signing_are_no_keys(accepted: Callable[[str], bool], 
     assert not accepted(smithy.sign(smithy.access_claims(), small))
 
 
-def test_a_new_key_is_learned_and_a_withdrawn_one_forgotten(accepted: Callable[[str], bool], smithy: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_key_is_learned_and_a_withdrawn_one_forgotten(accepted: Callable[[str], bool], smithy: Forge) -> None:
     cache = oidc.provider().keys
     old, new = smithy.key, smithy.new_key()
     old_entry = next(k for k in smithy.published if k["kid"] == old.kid)

@@ -7,6 +7,7 @@ import pytest
 import requests
 from sqlalchemy import event
 
+from portal.kernel import settings as active
 from portal.kernel.db import db
 from security import accounts, oidc, sessions
 from tests.factories.company import subject_of
@@ -27,10 +28,13 @@ def status(site: Site, token: str, scheme: str = "Bearer") -> int:
 def test_a_person_calls_with_an_access_token(site: Site, realm: Realm) -> None:
     token = realm.tokens("pm.chen")["access_token"]
     assert site.signed_in(Visitor(), **header(token))
-    row = site.rows("select kind, subject, sid is not null, id_token, expires_at < now() + interval '6 minutes' from security_session where token_hash = :h",
-                    h=sessions.hash_of(token))  # fmt: skip
+    row = site.rows(
+        """select kind, subject, sid is not null, id_token, expires_at < now() + interval '6 minutes' from security_session
+           where token_hash = :h""",
+        h=sessions.hash_of(token),
+    )
     assert [tuple(r) for r in row] == [("bearer", subject_of("pm.chen"), True, None, True)]
-    assert site.signed_in(Visitor(), **{"authorization": f"bearer {token}"}), "the scheme's case does not matter"
+    assert site.signed_in(Visitor(), authorization=f"bearer {token}"), "the scheme's case does not matter"
 
 
 def test_later_calls_with_the_same_token_cost_no_statement_of_their_own(site: Site, realm: Realm) -> None:
@@ -56,8 +60,8 @@ def test_tokens_not_made_for_the_api_get_401(site: Site, realm: Realm) -> None:
     other_client = realm.tokens("pm.chen", client="admin-cli")["access_token"]
     master = realm.admin.connection.token["access_token"]
     wrong = {
-        "ID token": tokens["id_token"], "refresh token": tokens["refresh_token"], "for another client": other_client, "another realm": master,
-        "garbage": "abc", "empty": "", "two": tokens["access_token"] + " x",
+        "ID token": tokens["id_token"], "refresh token": tokens["refresh_token"], "for another client": other_client,
+        "another realm": master, "garbage": "abc", "empty": "", "two": tokens["access_token"] + " x",
     }  # fmt: skip
     for what, token in wrong.items():
         answer = requests.get(f"{site.url}/login/", headers=header(token), allow_redirects=False, timeout=20)
@@ -73,8 +77,6 @@ def test_a_bad_token_is_not_helped_by_a_good_cookie(site: Site, visitor: Visitor
 
 
 def test_clients_not_taken_get_401(site: Site, realm: Realm) -> None:
-    from portal.kernel import settings as active
-
     token = realm.tokens("pm.li")["access_token"]
     active.use(site.settings.model_copy(update={"oidc_api_clients": []}))
     try:
