@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
-from sqlalchemy import select
 
 from modules.dailyreport.actions.admission import LineEntry, ReportEntry
 from modules.dailyreport.actions.writing import add_line, as_entry, change_line, change_report, create_report
@@ -12,7 +11,7 @@ from modules.dailyreport.models import ClosedMonth, DailyReport, LineText, Repor
 from portal.kernel.db import session
 from portal.kernel.errors import Conflict, Invalid
 from portal.kernel.i18n import _, _l
-from portal.web import forms
+from portal.web import forms, rows
 from portal.web.access import route
 from portal.web.declared import Computed
 from portal.web.resource import Resource, answer, if_match, object_body, visible
@@ -20,19 +19,14 @@ from portal.web.resource import Resource, answer, if_match, object_body, visible
 MAX_DONE = 2000
 
 
-def texts(column: str) -> Any:
-    """Values of a text column by line, as far as the reader may see them: one statement."""
-
-    def read(ids: list[int]) -> Mapping[int, Any]:
-        rows = session().execute(select(LineText.line_id, getattr(LineText, column)).where(LineText.line_id.in_(ids)))
-        return dict(rows.tuples().all())
-
-    return read
+def text(column: str) -> Any:
+    """A text column of the line, as far as the reader may see it, read with the line itself."""
+    return lambda model: rows.through(model, LineText, "line_id", column)
 
 
 LINE_TEXTS = {
-    "done": Computed(_l("What was done"), "text", texts("done")),
-    "return_reason": Computed(_l("Reason for the return"), "text", texts("return_reason")),
+    "done": Computed(_l("What was done"), "text", column=text("done")),
+    "return_reason": Computed(_l("Reason for the return"), "text", column=text("return_reason")),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from portal.kernel.document import Record
 from portal.kernel.i18n import _l
-from portal.web import filters, paging, words
+from portal.web import filters, paging, rows, words
 from portal.web.access import VERBS
 from portal.web.fields import NONE, fields_of, writable
 from portal.web.paging import Order
@@ -17,11 +17,16 @@ from security.transitions import actions_of
 
 @dataclass(frozen=True)
 class Computed:
-    """A column that is no column of the table: *values* gives it for the ids of a page, in one statement."""
+    """A column that is no column of the table.
+
+    *values* gives it for the ids of a page, in one statement; or *column* makes an expression over the model, read with the row itself
+    (`rows.through` makes one that keeps to the viewer's rules).
+    """
 
     label: Any
     kind: str
-    values: Callable[[list[int]], Mapping[int, Any]]
+    values: Callable[[list[int]], Mapping[int, Any]] | None = None
+    column: Callable[[type[Any]], Any] | None = None
 
     def display(self, value: Any) -> str:
         """The text people read."""
@@ -154,13 +159,17 @@ class Declared:
         return [n for n in names if n not in cls.computed]
 
     @classmethod
-    def add_computed(cls, names: Sequence[str], rows: Sequence[Row]) -> None:
-        """Puts the computed columns among *names* into *rows*."""
-        for name in names:
-            if name in cls.computed and rows:
-                values = cls.computed[name].values([r.id for r in rows])
-                for r in rows:
+    def read(cls, names: Sequence[str], ids: Sequence[int], *, archived: bool = False) -> list[Row]:
+        """The records *ids* with the columns *names*, computed ones included. One statement, and one per computed column with `values`."""
+        asked = {n: cls.computed[n] for n in names if n in cls.computed}
+        extra = {n: c.column(cls.model) for n, c in asked.items() if c.column is not None}
+        found = rows.read(cls.model, cls.stored(names), ids, archived=archived, extra=extra)
+        for name, c in asked.items():
+            if c.values is not None and found:
+                values = c.values([r.id for r in found])
+                for r in found:
                     r.values[name] = values.get(r.id)
+        return found
 
     @classmethod
     def check_declaration(cls) -> None:

@@ -48,15 +48,14 @@ def _label(what: type[Declared], name: str) -> Any:
 
 
 def _lines(what: type[Declared], names: Sequence[str], query: Query) -> Iterator[list[Any]]:
-    fields, stored, done = fields_of(what.model), what.stored(names), 0
+    fields, done = fields_of(what.model), 0
     query.size, query.after, query.before, query.number = CHUNK, None, None, 0
     while True:
         part = query.page()
         done += len(part.ids)
         if done > MAX_ROWS:
             raise Refusal(_("These are more than %(n)s rows. Narrow the list and export again.", n=MAX_ROWS), code="too_many_rows")
-        found = rows.read(what.model, stored, part.ids, archived=query.archived)
-        what.add_computed(names, found)
+        found = what.read(names, part.ids, archived=query.archived)
         for row in found:
             yield [row.values.get(n) if n in what.computed else cell(fields[n], row) for n in names]
         if part.next is None:

@@ -58,10 +58,11 @@ class Condition:
         """The condition over *entity*, a model or an alias."""
         column, value = getattr(entity, self.field.name), self.value
         if self.field.kind == "label":
-            return or_(*(_compare(column[lang].astext, self.operator, value) for lang in ("zh", "en")))
+            either = [_compare(column[lang].astext, self.operator, value) for lang in ("zh", "en")]
+            return or_(*either)
         if self.field.kind == "multichoice":
-            return cast(ColumnElement[bool], column.any(value))  # type: ignore[no-any-return]
-        return _compare(column, self.operator, value)
+            return cast(ColumnElement[bool], column.any(value))
+        return cast(ColumnElement[bool], _compare(column, self.operator, value))
 
 
 def _compare(column: Any, operator: str, value: Any) -> Any:

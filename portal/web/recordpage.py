@@ -46,8 +46,7 @@ class Related:
             RELATED_ROWS,
             keys_fixed=True,
         )
-        found = rows.read(self.model, what.stored(names), page.ids)
-        what.add_computed(names, found)
+        found = what.read(names, page.ids)
         fields = fields_of(self.model)
         shown = [
             {

@@ -18,6 +18,7 @@ from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PortalE
 from portal.kernel.i18n import _
 from portal.web import dberrors
 from portal.web.fields import fields_of
+from security.transitions import state_label
 from security.visibility import acting, changeable, context, visible
 
 R = TypeVar("R", bound=Record)
@@ -54,7 +55,7 @@ def change(model: type[R], pk: int, values: Mapping[str, Any], version: int | No
     """Record *pk* with *values* set. Raises NotFound, Forbidden, Conflict (another *version* is stored), Invalid, Refusal."""
     record, may_change = get(model, pk)
     if not may_change:
-        raise Forbidden(_("You may see this record, but not change it."))
+        raise read_only(record)
     if version is not None and version != record.version:
         raise conflict(record, values)
     changed = {k: v for k, v in values.items() if getattr(record, k) != v}
@@ -73,9 +74,17 @@ def change(model: type[R], pk: int, values: Mapping[str, Any], version: int | No
         session().rollback()
         fresh, _may = get(model, pk)
         if fresh.version == seen:
-            raise Forbidden(_("You may see this record, but not change it.")) from None
+            raise read_only(fresh) from None
         raise conflict(fresh, values) from None
     return record
+
+
+def read_only(record: Record) -> PortalError:
+    """Why the person may not change a record they see: its state, or it is not theirs to change."""
+    editable = type(record).EDITABLE
+    if editable is not None and cast(Any, record).state not in editable:
+        return Refusal(_("In state “%(state)s” this record is read-only.", state=state_label(record)), code="wrong_state")
+    return Forbidden(_("You may see this record, but not change it."))
 
 
 def conflict(record: Record, values: Mapping[str, Any]) -> Conflict:
@@ -187,7 +196,7 @@ def restore(model: type[R], pk: int, version: int | None) -> None:
 
 def _allowed_now(record: Record, may_change: bool, version: int | None) -> None:
     if not may_change:
-        raise Forbidden(_("You may see this record, but not change it."))
+        raise read_only(record)
     _same(record, version)
 
 

@@ -113,8 +113,7 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
         fields = self.json_fields()
         texts = {f.attribute: n for n, f in fields.items() if f.target is not None}
         stored = list(dict.fromkeys([n for n in columns if n in fields] + [texts[n] for n in columns if n in texts and n not in fields]))
-        found = rows.read(self.model, stored, ids, archived=archived)
-        self.add_computed(columns, found)
+        found = self.read([*stored, *(n for n in columns if n in self.computed)], ids, archived=archived)
         return [self._json_row(r, columns, fields, texts) for r in found]
 
     def _json_row(self, row: rows.Row, columns: Sequence[str], fields: Mapping[str, Field], texts: Mapping[str, str]) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
-from sqlalchemy import Select, func, inspect, select
+from sqlalchemy import Select, Text, func, inspect, select
+from sqlalchemy import cast as cast_sql
 from sqlalchemy.orm import aliased
 
 from portal.kernel.db import session
@@ -33,6 +36,15 @@ class Row:
 
 
 # -------------------------------------------------------------------- how a record is called
+class _Blank(str):
+    """An empty text that takes any format."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        return ""
+
+
 class _Probe:
     """Stands in for a record while `__str__` runs and notes the columns it uses."""
 
@@ -41,7 +53,7 @@ class _Probe:
 
     def __getattr__(self, name: str) -> str:
         self.used.append(name)
-        return ""
+        return _Blank()
 
 
 def person_name(first: str | None, last: str | None) -> str:
@@ -110,13 +122,19 @@ def labels(model: type[Any], ids: Iterable[int]) -> dict[int, str]:
 
 
 # -------------------------------------------------------------------- reading
-def read(model: type[Any], names: Sequence[str], ids: Sequence[int], *, archived: bool = False) -> list[Row]:
-    """The records *ids* with columns *names*, in the order of *ids*; the text of every reference comes with them. One statement."""
+def read(
+    model: type[Any], names: Sequence[str], ids: Sequence[int], *, archived: bool = False, extra: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """The records *ids* with columns *names*, in the order of *ids*; the text of every reference comes with them. One statement.
+
+    *extra*: further values by name, as expressions over *model*.
+    """
     if not ids:
         return []
-    statement = select_columns(model, names).where(model.id.in_(list(ids)))
+    added = {n: e.label(f"x_{n}") for n, e in (extra or {}).items()}
+    statement = select_columns(model, names).add_columns(*added.values()).where(model.id.in_(list(ids)))
     found = session().execute(statement, execution_options={"include_archived": True} if archived else {})
-    by_id = {row.id: row for row in unpack(model, names, found)}
+    by_id = {row.id: row for row in unpack(model, names, found, list(added))}
     return [by_id[i] for i in ids if i in by_id]
 
 
@@ -137,7 +155,9 @@ def select_columns(model: type[Any], names: Sequence[str]) -> Select[Any]:
 def _label_subquery(model: type[Any], f: Field) -> Any:
     target = cast(type[Any], f.target)
     t = aliased(target)
-    parts = [getattr(t, n) for n in label_columns(target)]
+    fields = fields_of(target)
+    # as text, so that JSON does not turn figures into floats; `_label_values` reads them back
+    parts = [getattr(t, n) if fields[n].kind in ("label", "json") else cast_sql(getattr(t, n), Text) for n in label_columns(target)]
     statement = select(func.jsonb_build_array(*parts)).where(t.id == getattr(model, f.name))
     if issubclass(target, Record):  # the hook only covers the statement's own models
         ctx = context()
@@ -147,12 +167,44 @@ def _label_subquery(model: type[Any], f: Field) -> Any:
     return statement.correlate(model).scalar_subquery()
 
 
-def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any]) -> Iterable[Row]:
+def _label_values(target: type[Any], parts: Sequence[Any]) -> list[Any]:
+    fields = fields_of(target)
+    return [_typed(fields[n].kind, v) for n, v in zip(label_columns(target), parts, strict=True)]
+
+
+def _typed(kind: str, value: Any) -> Any:
+    if value is None:
+        return None
+    match kind:
+        case "date":
+            return date.fromisoformat(value)
+        case "datetime":
+            return datetime.fromisoformat(value)
+        case "money" | "decimal" | "hours":
+            return Decimal(value)
+        case "integer" | "ref" | "person":
+            return int(value)
+        case "bool":
+            return value == "true"
+    return value
+
+
+def through(model: type[Any], target: type[Any], key: str, column: str) -> Any:
+    """The value of *column* of the row of *target* whose *key* points to the row of *model*, when the viewer sees it: an expression."""
+    t = aliased(target)
+    statement = select(getattr(t, column)).where(getattr(t, key) == model.id)
+    ctx = context()
+    rule = None if ctx.system else visible(target, t, ctx)
+    return (statement if rule is None else statement.where(rule)).correlate(model).scalar_subquery()
+
+
+def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any], extra: Sequence[str] = ()) -> Iterable[Row]:
     """The rows of a statement made by `select_columns`."""
     fields = fields_of(model)
     for found in result:
         got: Mapping[str, Any] = found._mapping
         row = Row(got["_id"], {n: got[f"c_{n}"] for n in names})
+        row.values |= {n: got[f"x_{n}"] for n in extra}
         row.values.setdefault("id", row.id)
         for name in names:
             f = fields[name]
@@ -161,5 +213,5 @@ def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any]) -> Ite
             parts = got[f"l_{name}"]
             row.values[f"_{name}_seen"] = parts is not None
             stored = got[f"s_{name}"] if f.stored_label else None
-            row.labels[name] = label_of(f.target, parts) if parts is not None else (stored or None)
+            row.labels[name] = label_of(f.target, _label_values(f.target, parts)) if parts is not None else (stored or None)
         yield row

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from portal.kernel.db import session
 from portal.kernel.document import Record
-from portal.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PortalError, Refusal
+from portal.kernel.errors import BadRequest, Conflict, Invalid, NotFound, PortalError, Refusal
 from portal.kernel.i18n import _
 from portal.web import exporting, forms, frame, history, listing, query, recordpage, records, registry, rows, views
 from portal.web.access import may, require, route
@@ -126,9 +126,7 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
             n for n in settings.columns or self.listed() if n in self.stored([*self.listed(), *self.shown()]) or n in self.computed
         ] or self.listed()
         page = q.page(self.condition)
-        read = [*dict.fromkeys([*self.stored(shown), *rows.label_columns(self.model), "version"])]
-        found = rows.read(self.model, read, page.ids, archived=q.archived)
-        self.add_computed(shown, found)
+        found = self.read([*dict.fromkeys([*shown, *rows.label_columns(self.model), "version"])], page.ids, archived=q.archived)
         columns = listing.columns(type(self), shown, q, base, args)
         listing.totals(columns, found, type(self), self.resolve(self.totals))
         values = {
@@ -217,14 +215,13 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
         record, may_change = records.get(self.model, pk, archived=True)
         names = [
             *dict.fromkeys(
-                [*self.stored(self.shown()), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))]
+                [*self.shown(), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))]
             )
         ]
-        found = rows.read(self.model, names, [pk], archived=True)
+        found = self.read(names, [pk], archived=True)
         if not found:
             raise records.not_found()
         row, gone = found[0], record.archived_at is not None
-        self.add_computed(self.shown(), [row])
         base = f"{self.route_base}/{pk}"
         can_archive = may_change and "archive" in self.verbs and may("archive", self.model)
         values: dict[str, Any] = {
@@ -300,7 +297,7 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
         """The form of a record."""
         record, may_change = records.get(self.model, pk)
         if not may_change:
-            raise Forbidden(_("You may see this record, but not change it."))
+            raise records.read_only(record)
         return self._form(record, row=self._stored(pk))
 
     @route("/<int:pk>/edit", methods=("POST",), verb="edit")
@@ -308,7 +305,7 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
         """Stores the change; a version saved by somebody else meanwhile is shown beside one's own."""
         record, may_change = records.get(self.model, pk)
         if not may_change:
-            raise Forbidden(_("You may see this record, but not change it."))
+            raise records.read_only(record)
         version = posted_version()
         values, errors = forms.parse(self.model, self.editable(), request.form, partial=True)
         for name in [k[5:] for k, v in request.form.items() if k.startswith("keep.") and v == "theirs"]:
