@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel.speaklater import LazyString
-from sqlalchemy import ARRAY, BigInteger, DateTime, ForeignKey, Index, Text, UniqueConstraint, any_, false, or_, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, FetchedValue, ForeignKey, Index, Text, UniqueConstraint, any_, false, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -166,8 +166,11 @@ class WarningRule(Record):
     workdays_only: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("On working days only")})
     quiet_from: Mapped[int | None] = mapped_column(info={"label": _l("Quiet from (hour)"), "min": 0, "max": 23})
     quiet_to: Mapped[int | None] = mapped_column(info={"label": _l("Quiet until (hour)"), "min": 0, "max": 23})
-    scanned_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Last scan"), **FIXED})
-    scan_seconds: Mapped[float | None] = mapped_column(info={"label": _l("Scan took (seconds)"), **FIXED})
+    # FetchedValue: else the ORM sends NULL for columns people may not write
+    scanned_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Last scan"), **FIXED}
+    )
+    scan_seconds: Mapped[float | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Scan took (seconds)"), **FIXED})
 
     __table_args__ = (Index("notify_warning_rule_code", "code"),)
 

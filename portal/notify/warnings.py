@@ -38,11 +38,12 @@ select distinct on (1) coalesce(r.key, r.record_type || ':' || r.record_id) as k
        = any(cast(:w_ids as bigint[]))
  order by 1, r.record_id
 """
+# "not in" is a hashed sub-plan whatever the planner believes about sizes; "not exists" became a nested loop here
 _APPLY = """
 with found as materialized (%(found)s),
 cleared as (
   update notify_warning w set state = 'closed', closed_at = :w_now, changed_at = :w_now, version = w.version + 1
-   where w.rule_id = :w_rule and w.state <> 'closed' and not exists (select from found f where f.key = w.key) returning w.id),
+   where w.rule_id = :w_rule and w.state <> 'closed' and w.key not in (select key from found) returning w.id),
 changed as (
   update notify_warning w set params = f.params, severity = f.severity, subject = f.subject, project_id = f.project_id,
          department_id = f.department_id, user_id = f.user_id, receivers = f.receivers, changed_at = :w_now, version = w.version + 1,
@@ -59,7 +60,7 @@ raised as (
                               severity, params, raised_at, changed_at)
   select :w_rule, :w_code, f.key, f.record_type, f.record_id, f.subject, f.project_id, f.department_id, f.user_id, f.receivers,
          f.severity, f.params, :w_now, :w_now
-    from found f where not exists (select from notify_warning w where w.rule_id = :w_rule and w.key = f.key and w.state <> 'closed')
+    from found f where f.key not in (select key from notify_warning where rule_id = :w_rule and state <> 'closed')
   on conflict (rule_id, key) where state <> 'closed' do nothing returning id, receivers, severity)
 select 'cleared' as what, id, '{}'::bigint[] as receivers, '' as severity, '' as was from cleared
 union all select case when state_was = 'snoozed' then 'woken' else 'changed' end, id, receivers, severity, was from changed
