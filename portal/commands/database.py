@@ -8,13 +8,16 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal.app import INSTALLED, create_app
+from portal.embedded.demo import ACCOUNTS, OTHERS, PASSWORD
 from portal.kernel.calendar import today
 from portal.kernel.db import unrestricted
 from portal.kernel.document import User
 from portal.kernel.settings import settings
 from portal.schema import migrate as migrate_schema
+from security import accounts
 
 SAMPLE_PERSON = "pm.chen"
+SAMPLE_ACCOUNTS = (*(name for name, _ in ACCOUNTS), *OTHERS.split(", "))
 
 
 def migrate() -> None:
@@ -36,4 +39,7 @@ def load_sample(app: Flask, anchor: date | None = None) -> bool:
         for name in INSTALLED:
             if importlib.util.find_spec(f"modules.{name}.sample"):
                 importlib.import_module(f"modules.{name}.sample").load(anchor or today())
+        s.flush()
+        for user_id in s.scalars(select(User.id).where(User.username.in_(SAMPLE_ACCOUNTS))):
+            accounts.set_password(user_id, PASSWORD)  # counts only where single sign-on is off
     return True

@@ -121,7 +121,7 @@ class Processes:
             self._running.pop(process.pid, None)
 
     def end(self, process: subprocess.Popen[bytes], how: int = signal.SIGTERM, patience: float = 30) -> None:
-        """Ask *process* to end with the signal *how*, wait *patience* seconds, then kill it and its group."""
+        """Ask *process* to end with the signal *how* (0: it was asked already), wait *patience* seconds, then kill it and its group."""
         self.forget(process)
         if process.poll() is not None:
             return

@@ -1,5 +1,6 @@
 """Keeps long-running processes alive: one that ends is started again, after a pause that grows while it keeps ending."""
 
+import contextlib
 import signal
 import subprocess
 import threading
@@ -85,7 +86,11 @@ class Supervisor:
     def stop(self) -> None:
         """End all children, the portal's before the services they need; returns when they are gone."""
         self.stopped.set()
-        for child in sorted(self.children, key=lambda child: child.service):
-            if child.again_at is None:
-                self.processes.end(child.process, child.end_signal, child.patience)
+        for service in (False, True):
+            ending = [child for child in self.children if child.service is service and child.again_at is None]
+            for child in ending:  # all at once: each may take a while to finish what it holds
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.send_signal(child.end_signal)
+            for child in ending:
+                self.processes.end(child.process, 0, child.patience)
         self.children.clear()
