@@ -4,7 +4,7 @@ Everything here runs outside people's requests: Keycloak answers some of these c
 """
 
 import threading
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT = 5
 PAGE = 500
+WATCHED = ("USER", "CLIENT_ROLE_MAPPING", "GROUP_MEMBERSHIP", "GROUP", "CLIENT_ROLE")
 
 
 class Administration:
@@ -63,6 +64,30 @@ class Administration:
             self._admin.assign_client_role(subject, self.client, [role])
         else:
             self._admin.delete_client_roles_of_user(subject, self.client, [role])
+
+    def may_sign_in(self, subject: str) -> bool:
+        """The account exists and is enabled."""
+        try:
+            return bool(self._admin.get_user(subject).get("enabled"))
+        except KeycloakGetError as error:
+            if error.response_code == 404:
+                return False
+            raise
+
+    def roles_of(self, subject: str) -> list[str]:
+        """The client roles the account has, those of its groups and of composite roles included, as its tokens name them."""
+        return [str(role["name"]) for role in self._admin.get_composite_client_roles_of_user(subject, self.client)]
+
+    def changes_since(self, moment: datetime) -> set[str]:
+        """Resource paths (`users/…`, `groups/…`, …) of accounts, roles and memberships that were changed since *moment* (aware)."""
+        found: set[str] = set()
+        query = {"dateFrom": str(int(moment.timestamp() * 1000)), "resourceTypes": list(WATCHED), "max": PAGE}
+        for first in range(0, 20 * PAGE, PAGE):
+            page = self._admin.get_admin_events(query=query | {"first": first})
+            found |= {str(event.get("resourcePath", "")) for event in page}
+            if len(page) < PAGE:
+                break
+        return found
 
     def set_enabled(self, subject: str, enabled: bool) -> None:
         """Let the account sign in, or no longer; what it has running is ended by `log_out`."""
@@ -217,40 +242,7 @@ def sign_out_everywhere(user_id: int, key: str) -> None:
     enqueue("security.sign_out", {"user_id": user_id}, key=f"security.sign_out:{key}")
 
 
-# ------------------------------------------------------------------ catching up
-@dataclass(frozen=True)
-class CaughtUp:
-    """What a comparison with Keycloak's sessions found."""
-
-    compared: int
-    ended: int
-
-
-def catch_up() -> CaughtUp | None:
-    """End the sessions whose Keycloak session is over: its back-channel call may have come while the portal was down.
-
-    None when Keycloak could not be asked; then nothing is ended.
-    """
-    if settings().local_accounts:
-        return None
-    ours = sessions.living_at_keycloak()  # first ours, then Keycloak's: a sign-in between the two is not missed
-    if not ours:
-        return CaughtUp(0, 0)
-    try:
-        admin = administration()
-        theirs = admin.open_sessions()
-        missing = {sid: subject for sid, subject in ours.items() if sid not in theirs}
-        still_open: dict[str, set[str]] = {subject: admin.sessions_of(subject) for subject in set(missing.values())}
-    except (KeycloakError, requests.RequestException, Unavailable) as error:
-        log.warning("keycloak.unreachable", work="catching up", error=type(error).__name__)
-        return None
-    gone = [sid for sid, subject in missing.items() if sid not in still_open[subject]]
-    ended = sum(sessions.end_by_sid(sid, "over at Keycloak") for sid in gone)
-    if ended:
-        log.info("sessions.caught_up", compared=len(ours), ended=ended)
-    return CaughtUp(len(ours), ended)
-
-
+# ------------------------------------------------------------------ health
 def health() -> dict[str, Any]:
     """How many role changes wait for Keycloak: for the health page."""
     with unrestricted("role changes waiting for Keycloak") as s:

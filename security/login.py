@@ -16,7 +16,7 @@ from config import Settings
 from portal.kernel.errors import NotFound, Unavailable
 from portal.kernel.i18n import _, language
 from portal.kernel.settings import settings
-from security import accounts, bearer, keycloak, sessions
+from security import accounts, bearer, following, sessions
 from security.oidc import HOME, SIGNED_OUT, Attempt, SignInRefused, local_path, provider
 from security.tokens import BadToken
 from security.visibility import context
@@ -264,4 +264,4 @@ def install(app: Flask, active: Settings) -> None:
     builder.sm.auth_view = view
     app.before_request(bearer.authenticate)
     app.context_processor(lambda: {"banner": banner()})
-    log.debug("login.installed", keycloak=not active.local_accounts, queue=keycloak.push_role_writes.__name__)
+    log.debug("login.installed", keycloak=not active.local_accounts, job=following.JOB)

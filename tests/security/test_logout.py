@@ -15,7 +15,7 @@ from joserfc.jwk import RSAKey
 
 from config import Settings
 from portal.kernel import settings as active
-from security import bearer, keycloak, oidc, sessions
+from security import bearer, following, keycloak, oidc, sessions
 from security.oidc import LOGOUT_EVENT, LOGOUT_MAX_AGE
 from tests.factories.company import subject_of
 from tests.security.conftest import Realm, Site
@@ -195,7 +195,8 @@ def test_good_logout_tokens_are_obeyed(refused: Callable[[str], str], smithy: Fo
         {"iss": None}, {"iss": "http://evil.example"}, {"aud": None}, {"aud": "portal-api"}, {"aud": []}, {"iat": None}, {"exp": None},
         {"exp": 1}, {"iat": time.time() + 600}, {"iat": time.time() - LOGOUT_MAX_AGE - 60}, {"jti": None}, {"jti": ""}, {"jti": 5},
         {"events": None}, {"events": {}}, {"events": []}, {"events": LOGOUT_EVENT}, {"events": {LOGOUT_EVENT: None}},
-        {"events": {"urn:other": {}}}, {"nonce": "x"}, {"nonce": ""}, {"sid": None, "sub": None}, {"sid": "", "sub": None}, {"sid": ["a"]}, {"sub": 5},
+        {"events": {"urn:other": {}}}, {"nonce": "x"}, {"nonce": ""}, {"sid": None, "sub": None},
+        {"sid": "", "sub": None}, {"sid": ["a"]}, {"sub": 5},
     ],
     ids=str,
 )  # fmt: skip
@@ -225,7 +226,7 @@ def test_catching_up_with_logouts_that_were_missed(site: Site, realm: Realm) -> 
         until(lambda: bool(heard))
     assert site.signed_in(gone)
     with site.app.app_context():
-        caught = keycloak.catch_up()
+        caught = following.catch_up()
     assert caught is not None
     assert caught.ended >= 1
     assert not site.signed_in(gone)

@@ -5,12 +5,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 import requests
 
 from portal.kernel import settings as active
-from security import accounts, keycloak, keys, oidc
+from security import accounts, following, keycloak, keys, oidc
 from tests.factories.company import subject_of
 from tests.security.conftest import Realm, Site
 from tests.security.visitor import Visitor
@@ -59,7 +60,8 @@ def test_keycloak_hangs(site: Site, realm: Realm, visitor: Visitor) -> None:
         assert "finance" in site.roles("outsider")
         with site.app.app_context():
             assert keycloak.push_role_writes() == 0
-            assert keycloak.catch_up() is None, "nothing is ended on a guess"
+            assert following.catch_up() is None, "nothing is ended on a guess"
+            assert following.follow(datetime.now(UTC)) is None
             assert keycloak.health() == {"role_writes_waiting": 1}
         signed_out = visitor.get(f"{site.url}/logout/")
         assert signed_out.status_code == 200
