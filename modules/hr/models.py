@@ -227,7 +227,7 @@ class Employee(Record):
     __label_plural__ = _l("Employees")
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
     number: Mapped[str] = mapped_column(Text, info={"label": _l("Employee number")})
-    name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
+    name: Mapped[str] = mapped_column(Text, info={"label": _l("Full name")})
     department_id: Mapped[int] = mapped_column(ForeignKey(Department.id), index=True, info={"label": _l("Department"), **BY_ACTION})
     post_id: Mapped[int | None] = mapped_column(
         ForeignKey(Post.id), index=True, server_default=FetchedValue(), info={"label": _l("Post"), **BY_ACTION}

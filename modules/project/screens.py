@@ -118,6 +118,7 @@ class Projects(Screen, model=Project):
             *slots.figures(record.id),
         ]
         return {
+            "record": recordpage.head(Project, row, record) | {"title": record.name},
             "figures": figures,
             "track": self._track(record),
             "extra_tabs": [{"key": "team", "label": _("Team"), "count": team["now"], "html": team["html"]}, *slots.tabs(record.id)],

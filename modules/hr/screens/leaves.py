@@ -9,7 +9,7 @@ from modules.hr.models import Employee, Leave
 from portal.kernel.calendar import WorkingCalendar, today
 from portal.kernel.db import session
 from portal.kernel.i18n import _, _l
-from portal.web import words
+from portal.web import recordpage, words
 from portal.web.home import card
 from portal.web.rows import Row
 from portal.web.screen import Screen
@@ -33,7 +33,11 @@ class Leaves(Screen, model=Leave):
     order = ("from_day", "desc")
     track = ("draft", "submitted", "approved")
     tabs = ((_l("To answer"), "f.state=submitted"), (_l("Approved"), "f.state=approved"))
-    sections = ((_l("When"), ("kind", "from_day", "from_half", "to_day", "to_half", "days")), (_l("Why"), ("user", "reason")))
+    sections = (
+        (_l("When"), ("kind", "days", "from_day", "from_half", "to_day", "to_half")),
+        (_l("Why"), ("user", "reason")),
+        (_l("Answer"), ("decided_by", "decision_note", "number")),
+    )
     add_label = _l("Ask for leave")
     empty = {"icon": "beach", "title": _l("No leave yet"), "text": _l("Ask for leave or enter a business trip; your head is told at once.")}
 
@@ -42,10 +46,15 @@ class Leaves(Screen, model=Leave):
         return {"kind": "annual", "from_day": day, "to_day": day, "from_half": "am", "to_half": "pm"}
 
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
-        """For whoever answers: who else is away then."""
+        """For whoever answers: whose leave it is, and who else is away then."""
         if record.user_id == context().me or not (context().ids("headed_departments") or "staff" in context().scopes):
             return {}
-        return {"side": [{"title": _("Also away then"), "rows": also_away(record) or [{"label": _("Nobody"), "value": ""}]}]}
+        head = recordpage.head(Leave, row, record)
+        head["title"] = f"{row.labels.get('user_id') or ''} · {head['title']}"
+        return {
+            "record": head,
+            "side": [{"title": _("Also away then"), "rows": also_away(record) or [{"label": _("Nobody"), "value": ""}]}],
+        }
 
 
 def also_away(leave: Leave) -> list[dict[str, str]]:
