@@ -96,6 +96,9 @@ bind("#sn-palette", (box) => {
       event.preventDefault();
       chosen = (chosen + (event.key === "ArrowDown" ? 1 : count - 1)) % Math.max(count, 1);
       mark();
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      dialog.close();
     } else if (event.key === "Enter") {
       event.preventDefault();
       const url = all("[data-url]", list)[chosen]?.dataset.url;

@@ -12,6 +12,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const pop = open().pop();
   if (!pop) return;
+  event.preventDefault();
   pop.open = false;
   one("summary", pop)?.focus();
 });

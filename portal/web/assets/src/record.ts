@@ -30,6 +30,12 @@ bind("[data-tabs]", (box) => {
   else for (const panel of all("[role=tabpanel]:not([hidden])", box)) load(panel);
 });
 
+// the step it is at comes into view where the track is wider than the page
+bind(".sn-track", (track) => {
+  const here = one("[aria-current]", track);
+  if (here) track.scrollLeft = here.offsetLeft - track.offsetLeft - 24;
+});
+
 function load(panel: HTMLElement): void {
   const url = panel.dataset.lazy;
   if (!url || panel.dataset.loaded) return;
