@@ -1,5 +1,6 @@
 """Keycloak's signing keys, kept in memory and in PostgreSQL, so that tokens can be verified while Keycloak is away."""
 
+import base64
 import threading
 import time
 from collections.abc import Callable
@@ -8,12 +9,14 @@ from typing import Any
 
 import requests
 import structlog
+from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 from sqlalchemy import DateTime, Text, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel.db import Base, unrestricted
+from portal.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +86,7 @@ class KeyCache:
             answer.raise_for_status()
             published = answer.json()
             keys = usable(published)
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (requests.RequestException, JoseError, Unavailable, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("keys.refresh_failed", issuer=self.issuer, error=type(error).__name__)
             if not self._keys:
                 self._keys = usable(_stored(self.issuer))
@@ -98,9 +101,9 @@ def usable(published: dict[str, Any]) -> dict[str, RSAKey]:
     for entry in published["keys"]:
         if entry.get("kty") != "RSA" or entry.get("use") != "sig" or entry.get("alg", "RS256") != "RS256" or not entry.get("kid"):
             continue
-        key = RSAKey.import_key({name: entry[name] for name in ("kty", "n", "e", "kid")})
-        if key.public_key.key_size >= MIN_BITS:
-            found[str(entry["kid"])] = key
+        modulus = int.from_bytes(base64.urlsafe_b64decode(entry["n"] + "=" * (-len(entry["n"]) % 4)))
+        if modulus.bit_length() >= MIN_BITS:
+            found[str(entry["kid"])] = RSAKey.import_key({name: entry[name] for name in ("kty", "n", "e", "kid")})
     return found
 
 

@@ -155,4 +155,4 @@ def told() -> Iterator[list[dict[str, Any]]]:
     heard: list[dict[str, Any]] = []
     accounts.on_unlinked_login(heard.append)
     yield heard
-    accounts._hooks.clear()
+    accounts._hooks.remove(heard.append)

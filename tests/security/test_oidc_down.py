@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from portal.kernel import settings as active
-from security import accounts, following, keycloak, keys, oidc
+from security import accounts, following, keycloak, oidc
 from tests.factories.company import subject_of
 from tests.security.conftest import Realm, Site
 from tests.security.visitor import Visitor
@@ -52,9 +52,9 @@ def test_keycloak_hangs(site: Site, realm: Realm, visitor: Visitor) -> None:
         assert "/login/?next=%2Fprojects%2F" in answer.text, "tries again by itself and keeps the page wanted"
         assert site.signed_in(Visitor(), Authorization=f"Bearer {token}"), "access tokens are checked with the keys known"
         with site.app.app_context():
-            process = keys.KeyCache(realm.issuer, lambda: f"{realm.issuer}/protocol/openid-connect/certs")
             kid = next(iter(oidc.provider().keys._keys))
-            assert process.key(kid), "a process started meanwhile reads the copy in the database"
+            process = oidc.Provider(realm.issuer, "portal", "", site.url)
+            assert process.keys.key(kid), "a process started meanwhile reads the copy in the database"
         with site.sql():
             accounts.queue_role(user_id, "finance", "add")
         assert "finance" in site.roles("outsider")

@@ -208,6 +208,12 @@ def test_an_account_with_nobody_behind_it_gets_a_page_and_administrators_are_tol
     assert visitor.get(f"{site.url}/login/").status_code == 403, "again: the page, not a loop"
     assert len(told) == 1
     assert site.value("select count(*) from security_session where subject = :s", s=subject) == 0
+    heard = site.rows(
+        """select u.username from notify_notice n join ab_user u on u.id = n.receiver_id
+           where n.kind = 'security.unlinked_login' and n.params->>'subject' = :s""",
+        s=subject,
+    )
+    assert {row[0] for row in heard} == {"admin", "hr"}
     assert site.value("select count(*) from security_signin where subject = :s and outcome = 'unlinked'", s=subject) == 2
 
 
