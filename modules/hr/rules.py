@@ -156,7 +156,7 @@ def identity_number_problem(number: str, today: date) -> str | None:
     Only the birth date and the check digit are verified: county codes change, and foreigners' residence permits have others.
     """
     value = number.strip().upper()
-    if not re.fullmatch(r"\d{17}[0-9X]", value):
+    if not re.fullmatch(r"[0-9]{17}[0-9X]", value):
         return "format"
     try:
         born = ric.get_birth_date(value)
@@ -164,12 +164,12 @@ def identity_number_problem(number: str, today: date) -> str | None:
         return "date"
     if not date(1900, 1, 1) <= born <= today:
         return "date"
-    return None if ric.calc_check_digit(value[:-1]) == value[-1] else "check"
+    return None if ric.calc_check_digit(value) == value[-1] else "check"
 
 
 def identity_check_character(first_17: str) -> str:
     """The check character that belongs to the first 17 digits of an identity number."""
-    return str(ric.calc_check_digit(first_17))
+    return str(ric.calc_check_digit(first_17 + "0"))  # it ignores the last character
 
 
 def credit_code_valid(code: str) -> bool:
