@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import structlog
 from flask import Flask, Response, g, render_template, request
+from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -67,8 +68,14 @@ def translate(e: Exception) -> PortalError:
     if isinstance(e, DBAPIError):
         log.info("request.refused", code=known.code, sqlstate=getattr(e.orig, "sqlstate", None))
     if isinstance(known, Unavailable) and known.code == "database_unavailable":
-        g.database_away = True
+        _without_database()
     return known
+
+
+def _without_database() -> None:
+    # from here on nothing may ask who is looking: the answer is made for nobody
+    g.database_away = True
+    g._login_user = AnonymousUserMixin()
 
 
 def _http(e: HTTPException) -> PortalError:
@@ -145,7 +152,7 @@ def _page(e: PortalError) -> Response:
         )
     except (DBAPIError, PoolTimeout):
         _forget()
-        g.database_away = True
+        _without_database()
         html = render_template("portal/error.html", error=shown, framed=False)
     return Response(html, status=e.http, mimetype="text/html")
 

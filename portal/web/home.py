@@ -167,6 +167,7 @@ def _one(c: Card, kept: Mapping[str, Any], ctx: Context) -> dict[str, Any] | Non
     if built is None:
         return None
     template, values = built
+    body = _body(c, template, values)
     return {
         "key": c.key,
         "title": str(c.title),
@@ -177,8 +178,14 @@ def _one(c: Card, kept: Mapping[str, Any], ctx: Context) -> dict[str, Any] | Non
         "hint": values.get("hint"),
         "more_url": values.get("more_url"),
         "more_label": values.get("more_label"),
-        "body": Markup(render_template(template, **values)) if template else Markup(""),  # noqa: S704 - our own template
+        "body": body,
     }
+
+
+def _body(c: Card, template: str, values: Mapping[str, Any]) -> Markup:
+    if not template:
+        return Markup("")
+    return Markup(render_template(template, **values))  # noqa: S704 - our own template
 
 
 def greeting(ctx: Context) -> Any:

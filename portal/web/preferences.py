@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from flask import Blueprint, g, has_request_context, redirect, request
 from flask import session as cookie
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.wrappers import Response
 
 from portal.kernel.db import unrestricted
@@ -36,8 +38,14 @@ def theme() -> str:
 
 
 def _account(name: str) -> Any:
-    # an error page made while the database is away must not ask it
-    return None if g.get("database_away") else getattr(context(), name)
+    # an error page made while the database is away must not need it
+    if g.get("database_away"):
+        return None
+    try:
+        return getattr(context(), name)
+    except (DBAPIError, PoolTimeout):
+        g.database_away = True
+        return None
 
 
 @blueprint.post("/locale")

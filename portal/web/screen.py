@@ -214,9 +214,7 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
     def _record_page(self, pk: int, *, error: PortalError | None = None) -> Any:
         record, may_change = records.get(self.model, pk, archived=True)
         names = [
-            *dict.fromkeys(
-                [*self.shown(), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))]
-            )
+            *dict.fromkeys([*self.shown(), *(n for n in ("number", "state", "created_at", "created_by") if n in fields_of(self.model))])
         ]
         found = self.read(names, [pk], archived=True)
         if not found:

@@ -75,7 +75,12 @@ class TestList:
 
     def test_order_and_pages_cover_everything_once(self, client_as):
         c = client_as("ceo")
-        for order in ({}, {"order_column": "hours", "order_direction": "asc"}, {"order": ["-project_label", "day"]}, {"order_column": "decided_at"}):
+        for order in (
+            {},
+            {"order_column": "hours", "order_direction": "asc"},
+            {"order": ["-project_label", "day"]},
+            {"order_column": "decided_at"},
+        ):
             whole = c.get(LINES, query_string=q(page_size=200, **order)).get_json()["ids"]
             assert len(whole) > 12
             seen, after, backwards = [], None, []
@@ -247,7 +252,8 @@ class TestWrite:
         (role,) = superuser.execute("select id from project_role where code = 'DEV'").fetchone()
         for project in (beta, 987654321):
             got = client_as("pm.chen").post(
-                "/api/v1/project-members/", json={"project_id": project, "user_id": user_id("member.zhao"), "role_id": role, "from_day": "2026-01-01"}
+                "/api/v1/project-members/",
+                json={"project_id": project, "user_id": user_id("member.zhao"), "role_id": role, "from_day": "2026-01-01"},
             )
             assert got.status_code == 422, got.text
             assert set(got.get_json()["error"]["fields"]) == {"project_id"}
