@@ -86,7 +86,7 @@ class ReportLine(Record):
     __axes__ = (("author_id", "staff"), ("project_id", "managed_projects"))
     STATES = ("open", "submitted", "confirmed", "returned")
     STATE_LABELS = {
-        "open": _l("Open"),
+        "open": _l("Not submitted"),
         "submitted": _l("To be confirmed"),
         "confirmed": _l("Confirmed"),
         "returned": _l("Returned"),

@@ -94,7 +94,7 @@ select project_id, to_state, day as from_day, lead(day) over (partition by proje
 _PROJECTS = """
 create temporary table sample_project on commit drop as
 select d.user_id, d.day, p.id as project_id, coalesce(p.number || ' ', '') || p.name as label, p.pm_id, x.manager_id,
-       row_number() over (partition by d.user_id, d.day order by hashtextextended(d.user_id || p.id || to_char(d.day, 'IYYYIW'), 3)) as n
+       row_number() over (partition by d.user_id, d.day order by hashtextextended(d.user_id || ':' || p.id || to_char(d.day, 'IYYYIW'), 3)) as n
   from sample_day d
   join (select m.user_id, m.project_id, m.from_day, m.to_day, r.after_completion from project_member m join project_role r on r.id = m.role_id
          where m.archived_at is null
@@ -109,7 +109,8 @@ select d.user_id, d.day, p.id as project_id, coalesce(p.number || ' ', '') || p.
 # one or two projects and often something else; people on no project do department work
 _LINES = """
 create temporary table sample_line on commit drop as
-with mine as (select d.*, (select count(*) from sample_project p where p.user_id = d.user_id and p.day = d.day) as projects from sample_day d),
+with taken as (select user_id, day, count(*) as projects from sample_project group by user_id, day),
+     mine as (select d.*, coalesce(t.projects, 0) as projects from sample_day d left join taken t using (user_id, day)),
      wanted as (
        select *, least(projects, case when g % 10 < 6 then 1 else 2 end) as taken, (g % 10 in (0, 3, 7) or projects = 0) as aside,
               case when h between 905 and 945 then 2.0 when h between 946 and 955 then 3.5 when h % 29 = 0 then -0.5 else 0 end as extra
@@ -124,13 +125,23 @@ with mine as (select d.*, (select count(*) from sample_project p where p.user_id
        union all
        select w.user_id, w.day, w.ago, w.post, w.g, null, null,
               case when w.projects = 0 then 'department' else (array['meeting', 'department', 'training', 'meeting', 'presales'])[1 + w.h % 5] end,
-              9, false, false, case when w.projects = 0 then 6.5 + w.extra else 1.5 end
+              9, false, false, case when w.projects = 0 then 8.0 + w.extra - case when w.h % 3 = 0 then 1.5 else 0 end else 1.5 end
          from wanted w where w.aside
        union all
        select w.user_id, w.day, w.ago, w.post, w.g, null, null, (array['meeting', 'training', 'other', 'meeting', 'presales'])[1 + w.g % 5],
               10, false, false, 1.5
-         from wanted w where w.projects = 0)
+         from wanted w where w.projects = 0 and w.h % 3 = 0)
 select *, abs(hashtextextended(user_id || ':' || day || ':' || position, 5)) % 1000 as k from parts
+"""
+_HEADS = """
+create temporary table sample_head on commit drop as
+with recursive up(author, department, depth) as (
+  select user_id, department_id, 0 from hr_employee
+  union all select up.author, t.parent_id, up.depth + 1 from hr_department t join up on t.id = up.department where t.parent_id is not null)
+select distinct on (up.author) up.author, x.user_id
+  from up join hr_department_head x on x.department_id = up.department
+ where x.user_id <> up.author and x.kind = 'head' and x.archived_at is null and x.to_day is null
+ order by up.author, up.depth
 """
 _REPORTS = """
 insert into dailyreport_report (author_id, day, state, hours, overtime, overtime_hours, plan, problems, submitted_at, late, created_at, created_by)
@@ -149,27 +160,22 @@ insert into dailyreport_line (report_id, author_id, day, project_id, project_lab
                               decided_by, decided_at, created_at, created_by)
 select r.id, l.user_id, l.day, l.project_id, l.label, l.category, l.hours, l.position, s.state, s.decider,
        (r.submitted_at at time zone :zone)::date,
-       case when s.state in ('confirmed', 'returned') and l.k %% 9 > 0 then
+       case when s.state in ('confirmed', 'returned') and l.k % 9 > 0 then
             case when l.project_id is null or l.own then h.user_id else (select pm_id from project_project where id = l.project_id) end end,
        case when s.state in ('confirmed', 'returned') then least(now(), r.submitted_at + interval '17 hours') end, r.created_at, l.user_id
   from sample_line l join dailyreport_report r on r.author_id = l.user_id and r.day = l.day
-  join hr_employee e on e.user_id = l.user_id
-  left join lateral (
-    with recursive up(id, depth) as (select e.department_id, 0 union all select t.parent_id, up.depth + 1 from hr_department t join up on t.id = up.id
-                                      where t.parent_id is not null)
-    select x.user_id from up join hr_department_head x on x.department_id = up.id
-     where x.user_id <> l.user_id and x.kind = 'head' and x.archived_at is null and x.to_day is null order by up.depth limit 1) h on true
+  left join sample_head h on h.author = l.user_id
   cross join lateral (
-    select case when r.state = 'draft' then 'open' when l.ago > 5 then 'confirmed' when l.ago >= 1 and l.k < 18 then 'returned'
+    select case when r.state = 'draft' then 'open' when l.ago > 5 then 'confirmed' when l.ago >= 1 and l.k < case when l.project_id is null then 12 else 90 end then 'returned'
                 when l.ago >= 2 and l.k < 700 or l.ago = 1 and l.k < 260 then 'confirmed' else 'submitted' end as state,
            case when l.project_id is null then case when h.user_id is null then 'author' else 'head' end when l.own then 'either' else 'manager' end
              as decider) s
-""".replace("%%", "%")
+"""
 _TEXTS = """
 insert into dailyreport_line_text (line_id, author_id, project_id, done, return_reason, created_at, created_by)
 select x.id, x.author_id, x.project_id,
-       case when x.project_id is null then (select o.texts->>(l.k % jsonb_array_length(o.texts)) from (select cast(:other as jsonb)->x.category as texts) o)
-            else (select d.texts->>(l.k % jsonb_array_length(d.texts))
+       case when x.project_id is null then (select o.texts->>cast(l.k % jsonb_array_length(o.texts) as int) from (select cast(:other as jsonb)->x.category as texts) o)
+            else (select d.texts->>cast(l.k % jsonb_array_length(d.texts) as int)
                     from (select cast(:done as jsonb)->coalesce(cast(:posts as jsonb)->>l.post, 'office') as texts) d) end,
        case when x.state = 'returned' then (cast(:reasons as text[]))[1 + l.k % cardinality(cast(:reasons as text[]))] end, x.created_at, x.author_id
   from dailyreport_line x join sample_line l on l.user_id = x.author_id and l.day = x.day and l.position = x.position
@@ -212,8 +218,9 @@ def load(anchor: date) -> None:
         "other": _json(OTHER),
         "posts": _json(POSTS),
     }
+    s.execute(text("set local jit = off"))  # compiling costs more than it saves here
     for statement in (
-        _PEOPLE, _ABSENT, _OPEN, _PROJECTS, _LINES, "analyze sample_day", "analyze sample_line", _REPORTS, _LINE_ROWS, _TEXTS, _COMMENTS, _LIKES,
+        _PEOPLE, _ABSENT, _OPEN, _PROJECTS, _LINES, _HEADS, "analyze sample_day", "analyze sample_line", _REPORTS, _LINE_ROWS, _TEXTS, _COMMENTS, _LIKES,
     ):  # fmt: skip
         used = {name: value for name, value in values.items() if f":{name}" in statement}
         s.execute(text(statement), used)

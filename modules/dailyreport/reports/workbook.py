@@ -40,7 +40,7 @@ def workbook(board: Board, units: dict[int, Unit], heading: str) -> io.BytesIO:
     people.append([harmless(heading)])
     people["A1"].font = BOLD
     days = board.period.days
-    head = [_("Department"), _("Name"), *(day_words(d) for d in days), _("Total hours"), _("Overtime"), _("Days due"), _("Saturation")]
+    head = [_("Department"), _("Person"), *(day_words(d) for d in days), _("Total hours"), _("Overtime"), _("Days due"), _("Saturation")]
     people.append(head)
     for row in board.rows:
         unit = units.get(row.person.department_id)
@@ -63,7 +63,7 @@ def workbook(board: Board, units: dict[int, Unit], heading: str) -> io.BytesIO:
     _finish(hours, [12, 40, 10], 1)
 
     problems = book.create_sheet(_("Problems"))
-    problems.append([_("Day"), _("Name"), _("Problems and risks")])
+    problems.append([_("Day"), _("Person"), _("Problems and risks")])
     for problem in board.problems:
         problems.append([problem.day, harmless(problem.person.name), harmless(problem.text)])
     _finish(problems, [12, 12, 80], 1)

@@ -48,7 +48,7 @@ def my_report(ctx: Context) -> tuple[str, Mapping[str, Any]] | None:
         "words": day_words,
         "strip": [(d, hours.get(d)) for d in week.days[:5]],
         "more_url": f"/my-report/week?day={today.isoformat()}",
-        "more_label": _("Week"),
+        "more_label": _("Week view"),
     }
 
 

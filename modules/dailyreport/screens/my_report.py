@@ -268,7 +268,7 @@ class MyReport(Page):
                 .where(ReportLine.report_id.in_([r.id for r in reports.values()]), ReportLine.state != "confirmed")
                 .group_by(ReportLine.report_id)
             )
-            .tuples()
+            .tuples().all()
         )
         returned = set(
             session().scalars(

@@ -63,7 +63,7 @@ class ReportStatistics(Page):
             figures=self._figures(found, period),
             seg=[
                 {"label": label, "url": self._url(period_of(kind, day), unit), "current": kind == by}
-                for kind, label in (("week", _("Week")), ("month", _("Month")))
+                for kind, label in (("week", _("Weekly")), ("month", _("Monthly")))
             ],
             previous=self._url(period.before, unit),
             following=self._url(period.after, unit) if period.end <= calendar.today() else None,

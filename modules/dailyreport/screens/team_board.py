@@ -29,7 +29,7 @@ from security.transitions import perform, perform_many
 from security.visibility import Context, context
 
 ZERO = Decimal(0)
-PAGE = 60
+PAGE = {"day": 60, "week": 60, "month": 25}
 """People on one page of the matrix; the figures above it are of all of them."""
 SERIES = 5
 """Projects in the chart; the rest is one bar."""
@@ -94,7 +94,7 @@ class TeamBoard(Page):
         people = people_of(unit.ids, period)
         result = board(people, period)
         first = max(0, request.args.get("from", 0, type=int))
-        shown = result.rows[first : first + PAGE]
+        shown = result.rows[first : first + PAGE[period.kind]]
         today = calendar.today()
         subs = [u for u in known.values() if u.parent_id == unit.id] if unit.id else [u for u in known.values() if u.parent_id not in known]
         counts: dict[int, int] = defaultdict(int)
@@ -110,7 +110,7 @@ class TeamBoard(Page):
             figures=self._figures(result, period, unit),
             seg=[
                 {"label": label, "url": self._url(period_of(kind, _anchor(period, today)), unit), "current": kind == period.kind}
-                for kind, label in (("day", _("Day")), ("week", _("Week")), ("month", _("Month")))
+                for kind, label in (("day", _("Daily")), ("week", _("Weekly")), ("month", _("Monthly")))
             ],
             previous=self._url(period.before, unit),
             following=self._url(period.after, unit) if period.end <= today else None,
@@ -345,7 +345,7 @@ def _cell(row: Row, cell: Cell, today: date) -> dict[str, Any]:
         "short": short,
         "note": notes[0] if notes else "",
         "label": " ".join([*(w for w in spoken if w), *notes[:1]]),
-        "url": f"/team-board/cell?person={row.person.id}&day={cell.day.isoformat()}",
+        "url": f"cell?person={row.person.id}&day={cell.day.isoformat()}",
         "opens": cell.report_id is not None or cell.tone in ("due", "risk"),
     }
 
@@ -355,14 +355,15 @@ def _short(hours: Decimal) -> str:
 
 
 def _pager(page: TeamBoard, period: Period, unit: Unit, first: int, count: int) -> dict[str, Any] | None:
-    if count <= PAGE:
+    size = PAGE[period.kind]
+    if count <= size:
         return None
     return {
         "first": first + 1,
-        "last": min(first + PAGE, count),
+        "last": min(first + size, count),
         "count": str(count),
-        "prev_url": page._url(period, unit, **{"from": max(0, first - PAGE)}) if first else None,
-        "next_url": page._url(period, unit, **{"from": first + PAGE}) if first + PAGE < count else None,
+        "prev_url": page._url(period, unit, **{"from": max(0, first - size)}) if first else None,
+        "next_url": page._url(period, unit, **{"from": first + size}) if first + size < count else None,
     }
 
 
