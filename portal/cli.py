@@ -55,7 +55,10 @@ def main(arguments: Sequence[str]) -> int:
             return worker.run_scheduler()
         case "migrate":
             from portal.commands import database
+            from portal.kernel.settings import settings
+            from portal.web import logs
 
+            logs.configure(settings().log_level)
             database.migrate()
         case "trace":
             from portal.commands import trace
@@ -67,7 +70,9 @@ def main(arguments: Sequence[str]) -> int:
             return checks.check(options.names)
         case "admin":
             from portal.commands import admin
+            from portal.web import logs
 
+            logs.configure("WARNING")
             return admin.run(options)
     return 0
 

@@ -207,7 +207,7 @@ class Keycloak:
         log = self.profile.log("keycloak-training")
         process = self._spawn(trainer.home, trainer.port, trainer.management_port, [f"-XX:AOTCacheOutput={part}"], log)
         try:
-            wait_until(trainer.is_ready, process, log, "Keycloak (training)", 240, pause=0.3)
+            wait_until(trainer.is_ready, process, log, "Keycloak (training)", 900, pause=0.5)
         finally:
             self.processes.end(process, signal.SIGTERM, 240)
         fresh(trainer.home)
