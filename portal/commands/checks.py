@@ -65,6 +65,6 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "lint": _tool("ruff", "check", "."),
     "types": _tool("mypy"),
     "tiers": _import_tiers,
-    "security": _tool("bandit", "-q", "-r", "-c", "pyproject.toml", *CODE),
+    "security": _tool("bandit", "-q", "-r", "--severity-level", "high", "-c", "pyproject.toml", *CODE),
     "translations": _translations,
 }
