@@ -31,6 +31,7 @@ POLL = 2.0
 """Seconds between looks into the outbox when nobody rings."""
 TICK = 5.0
 """Seconds between two ticks of the scheduler."""
+_PARENT = os.getppid()  # at the start: it may be gone before the application is loaded
 _LEADER = 7_201_604_001  # key of the advisory lock; any number nobody else uses
 
 
@@ -162,13 +163,21 @@ def schedule(app: Flask) -> None:
 
 
 def _until_signal() -> None:
-    done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
-    parent = os.getppid()
-    while not done.wait(1.0):
-        if os.getppid() != parent:  # the supervisor died: so do we, another one will start its own
-            return
+    asked = _Asked()
+    while not asked.to_stop and os.getppid() == _PARENT:  # the supervisor died: so do we, another one will start its own
+        time.sleep(0.2)
+
+
+class _Asked:
+    """Whether SIGTERM or SIGINT came.  A plain flag: setting an Event in a handler can wait for the very thread it interrupted."""
+
+    def __init__(self) -> None:
+        self.to_stop = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.to_stop = True
 
 
 def run_worker(processes: int = 1, scheduler: bool = False) -> int:
@@ -190,28 +199,24 @@ class Supervisor:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._started: dict[int, float] = {}
         self._pause: dict[int, float] = {}
-        self._stop = threading.Event()
 
     def run(self) -> int:
         """Until a signal asks to stop; then the children get 25 seconds to finish what they hold."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._asked)
-        while not self._stop.is_set():
+        asked = _Asked()
+        while not asked.to_stop:
             for slot, role in enumerate(self._roles):
                 self._keep(slot, role)
-            self._stop.wait(0.2)
+            time.sleep(0.2)
         return self._end()
-
-    def _asked(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop.set()
 
     def _keep(self, slot: int, role: str) -> None:
         child, now = self._children.get(slot), time.monotonic()
         if child is not None and child.poll() is None:
             return
         if child is not None:
-            lived = now - self._started[slot]
-            self._pause[slot] = 0.0 if lived > 10 else min(max(self._pause.get(slot, 0.0) * 2, 0.5), 30.0)
+            # one that was killed is started at once; one that fails by itself soon after its start has a lasting problem
+            failing = child.returncode > 0 and now - self._started[slot] < 10
+            self._pause[slot] = min(max(self._pause.get(slot, 0.0) * 2, 0.5), 30.0) if failing else 0.0
             log.warning("supervisor.child_ended", role=role, pid=child.pid, status=child.returncode, again_in=self._pause[slot])
             del self._children[slot]
             self._started[slot] = now
