@@ -72,7 +72,7 @@ def test_bulk_statements_plain_sql_and_deletes_are_in_it(app: Any, superuser: An
     assert gone["op"] == "delete" and gone["old"]["project_id"] == pk and gone["new"] is None
     assert (gone["root_tbl"], gone["root_id"]) == ("project_project", pk)
     # as the owner of the tables, e.g. in a migration
-    with psycopg.connect(superuser.info.dsn) as conn:
+    with psycopg.connect(superuser.info.dsn, password=superuser.info.password) as conn:
         conn.execute("set role shuniu_owner")
         conn.execute("update project_project set summary = 'migrated' where id = %s", [pk])
     assert entries(superuser, "project_project", pk)[-1]["new"] == {"summary": "migrated"}
@@ -142,7 +142,7 @@ def test_no_role_of_the_portal_alters_history(role: str, superuser: Any) -> None
         "create or replace function audit() returns trigger language plpgsql as 'begin return null; end'",
         "set session_replication_role = 'replica'",
     )
-    with psycopg.connect(superuser.info.dsn) as conn:
+    with psycopg.connect(superuser.info.dsn, password=superuser.info.password) as conn:
         conn.execute(f"set session authorization {role}")
         for statement in statements:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
