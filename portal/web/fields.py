@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Numeric, SmallInteger, String, inspect
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Integer, Numeric, SmallInteger, String, inspect
+from sqlalchemy.dialects.postgresql import JSONB
 
 from portal.kernel import calendar
 from portal.kernel.db import Base
@@ -93,7 +93,7 @@ class Field:
             raise FieldError(_("At most %(n)s characters", n=self.max_length or MAX_TEXT))
         if self.kind in ("choice", "state") and self.choices and value not in self.choices:
             raise FieldError(_("Is not one of the choices"))
-        if self.kind == "multichoice" and any(v not in self.choices for v in value):
+        if self.kind == "multichoice" and self.choices and any(v not in self.choices for v in value):
             raise FieldError(_("Is not one of the choices"))
         if self.minimum is not None and value < self.minimum:
             raise FieldError(_("Must be at least %(n)s", n=self.minimum))
@@ -364,6 +364,8 @@ def _kind(name: str, column: Column[Any], info: Mapping[str, Any]) -> str:
         return {(18, 2): "money", (5, 2): "hours"}.get((kind.precision, kind.scale), "decimal")  # type: ignore[arg-type]
     if isinstance(kind, Integer | SmallInteger):
         return "integer"
+    if isinstance(kind, JSONB) and info.get("choices"):
+        return "multichoice"
     if isinstance(kind, JSONB):
         return "label" if name in ("name", "label", "title", "text") or info.get("localised") else "json"
     if isinstance(kind, ARRAY):

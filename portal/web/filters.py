@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, false, or_
+from sqlalchemy import ARRAY, ColumnElement, any_, false, literal, or_
 
 from portal.kernel import calendar
 from portal.kernel.errors import BadRequest
@@ -61,7 +61,8 @@ class Condition:
             either = [_compare(column[lang].astext, self.operator, value) for lang in ("zh", "en")]
             return or_(*either)
         if self.field.kind == "multichoice":
-            return cast(ColumnElement[bool], column.any(value))
+            array = isinstance(self.field.column.type, ARRAY)
+            return cast(ColumnElement[bool], literal(value) == any_(column) if array else column.contains([value]))
         return cast(ColumnElement[bool], _compare(column, self.operator, value))
 
 

@@ -153,7 +153,7 @@ def filters(what: type[Declared], q: Query, base: str, args: Args) -> list[dict[
                 "value_to": args.get(f"{key}.to", [None])[-1],
                 "display": ", ".join(_words(c) for c in mine),
                 "active": bool(mine),
-                "remove_url": address(base, without(args, key, f"{key}.from", f"{key}.to")),
+                "remove_url": address(base, without(args, key, f"{key}.from", f"{key}.to")) if mine else None,
                 "choices": [{"value": k, "label": str(v)} for k, v in f.choices.items()],
                 "lookup_url": forms.lookup_url(f),
             }

@@ -382,7 +382,7 @@ def test_the_openapi_document_is_valid(client_as):
             assert operation["responses"]
             declared = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
             assert declared == {part[1:-1] for part in path.split("/") if part.startswith("{")}, path
-    refs = [r for r in json.dumps(doc).split('"$ref": "')[1:]]
+    refs = json.dumps(doc).split('"$ref": "')[1:]
     for ref in (r.split('"', 1)[0] for r in refs):
         node: Any = doc
         for part in ref.removeprefix("#/").split("/"):
