@@ -196,7 +196,13 @@ class TestCheckCharacters:
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [("周远山", ("远山", "周")), ("欧阳睿", ("睿", "欧阳")), ("苏晴", ("晴", "苏")), ("Ada Lovelace", ("Ada", "Lovelace")), ("Ada", ("Ada", ""))],
+    [
+        ("周远山", ("远山", "周")),
+        ("欧阳睿", ("睿", "欧阳")),
+        ("苏晴", ("晴", "苏")),
+        ("Ada Lovelace", ("Ada", "Lovelace")),
+        ("Ada", ("Ada", "")),
+    ],
 )
 def test_names_come_apart(name, parts):
     assert rules.split_name(name) == parts

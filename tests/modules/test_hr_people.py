@@ -1,0 +1,266 @@
+"""Joining, moving and leaving through REST and pages, with effective dates, on PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+
+from portal.kernel import calendar
+from portal.kernel.db import unrestricted
+
+EMPLOYEES = "/api/v1/employees/"
+
+
+@pytest.fixture
+def today(app):
+    with app.app_context():
+        return calendar.today()
+
+
+@pytest.fixture
+def sql(app):
+    """Rows of a statement, as the system."""
+    from sqlalchemy import text
+
+    def run(statement, **values):
+        with app.app_context(), unrestricted("test") as s:
+            got = s.execute(text(statement), values)
+            return got.all() if got.returns_rows else []
+
+    return run
+
+
+@pytest.fixture
+def employee(sql):
+    return lambda username: sql("select e.id from hr_employee e join ab_user u on u.id = e.user_id where u.username = :u", u=username)[0][0]
+
+
+@pytest.fixture
+def department(sql):
+    return lambda code: sql("select id from hr_department where code = :c", c=code)[0][0]
+
+
+@pytest.fixture
+def apply_due(app):
+    from modules.hr.actions import apply_due_assignments
+
+    def run(day):
+        with app.app_context(), calendar.freeze(day), unrestricted("test"):
+            return apply_due_assignments(day)
+
+    return run
+
+
+def act(client, url, version=None, **arguments):
+    """POST of an action with the version read just before."""
+    if version is None:
+        version = client.get(url.rsplit("/", 1)[0]).headers["ETag"]
+    return client.post(url, json=arguments, headers={"If-Match": version})
+
+
+def newcomer(department_id, **more):
+    body = {"name": "柳随风", "number": "E9001", "username": "liu.suifeng", "department_id": department_id, "joined_on": "2024-01-08"}
+    return body | more
+
+
+@pytest.mark.req("HRM-02")
+class TestJoining:
+    def test_hr_hires_and_the_person_can_be_found(self, client_as, department, sql, fresh_db):
+        got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT"), identity_number="11010519491231002X"))
+        assert got.status_code == 201, got.text
+        pk = got.get_json()["id"]
+        assert got.headers["Location"] == f"/api/v1/employees/{pk}"
+        assert client_as("outsider").get(f"{EMPLOYEES}{pk}").get_json()["result"]["name"] == "柳随风"
+        assert sql("select active, first_name, last_name from ab_user where username = 'liu.suifeng'") == [(True, "随风", "柳")]
+        assert sql("select count(*) from security_account a join ab_user u on u.id = a.user_id where u.username = 'liu.suifeng'")[0][0] == 1
+        assert sql("select r.name from ab_user_role x join ab_role r on r.id = x.role_id join ab_user u on u.id = x.user_id "
+                   "where u.username = 'liu.suifeng'") == [("employee",)]  # fmt: skip
+        assert sql("select from_day::text, to_day from hr_assignment where employee_id = :e", e=pk) == [("2024-01-08", None)]
+
+    def test_who_joins_later_cannot_sign_in_before(self, client_as, department, sql, today, apply_due, fresh_db):
+        day = today + timedelta(days=10)
+        got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT"), joined_on=day.isoformat()))
+        assert got.status_code == 201, got.text
+        state = "select u.active, e.active from ab_user u join hr_employee e on e.user_id = u.id where u.username = 'liu.suifeng'"
+        assert sql(state) == [(False, False)]
+        apply_due(day - timedelta(days=1))
+        assert sql(state) == [(False, False)]
+        apply_due(day)
+        assert sql(state) == [(True, True)]
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"number": "E0001"}, "number"),
+            ({"username": "HR"}, "username"),
+            ({"name": " "}, "name"),
+            ({"department_id": 99999999}, "department_id"),
+            ({"identity_number": "110105194912310021"}, "identity_number"),
+            ({"regular_on": "2023-01-01"}, "regular_on"),
+            ({"employment_type": "pirate"}, "employment_type"),
+            ({"active": True}, "active"),
+            ({"user_id": 1}, "user_id"),
+        ],
+    )
+    def test_bad_input_is_named_and_nothing_is_left_behind(self, client_as, department, sql, change, field):
+        got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT")) | change)
+        assert got.status_code == 422, got.text
+        assert field in got.get_json()["error"]["fields"]
+        assert sql("select count(*) from ab_user where username = 'liu.suifeng'") == [(0,)]
+
+    def test_only_hr_hires(self, client_as, department):
+        for who in ("head.rd", "leader", "admin", "outsider"):
+            assert client_as(who).post(EMPLOYEES, json=newcomer(department("PLT"))).status_code == 403, who
+
+    def test_the_form_keeps_what_was_typed(self, client_as, department):
+        got = client_as("hr").post("/people/add", data=newcomer(department("PLT"), number="E0001"))
+        assert got.status_code == 422
+        assert "柳随风" in got.text and "liu.suifeng" in got.text
+
+    def test_the_form_hires(self, client_as, department, fresh_db):
+        got = client_as("hr").post("/people/add", data=newcomer(department("PLT"), regular_on=""))
+        assert got.status_code == 303, got.text
+        assert "柳随风" in client_as("hr").get(got.headers["Location"]).text
+
+
+@pytest.mark.req("HRM-02", part="effective dates")
+class TestMoving:
+    def test_a_transfer_from_next_month_happens_on_its_day(
+        self, client_as, employee, department, today, sql, apply_due, user_id, session_as, fresh_db
+    ):
+        from modules.hr.actions import assignment_on
+
+        hr, pk, day = client_as("hr"), employee("member.zhao"), today + timedelta(days=20)
+        got = act(hr, f"{EMPLOYEES}{pk}/transfer", department_id=department("SAL"), from_day=day.isoformat(), reason="支援")
+        assert got.status_code == 200, got.text
+        assert got.get_json()["result"]["department_id"] == department("PLT")
+        with session_as("hr"):
+            assert assignment_on(user_id("member.zhao"), day - timedelta(days=1)).department_id == department("PLT")
+            assert assignment_on(user_id("member.zhao"), day).department_id == department("SAL")
+        apply_due(day - timedelta(days=1))
+        assert sql("select department_id from hr_employee where id = :e", e=pk) == [(department("PLT"),)]
+        assert apply_due(day) >= 1
+        assert sql("select department_id from hr_employee where id = :e", e=pk) == [(department("SAL"),)]
+        assert apply_due(day) == 0
+        assert sql("select count(*) from notify_notice where kind = 'hr.moved' and receiver_id = :u", u=user_id("member.zhao")) == [(1,)]
+
+    def test_the_new_head_sees_from_that_day_on(self, client_as, employee, department, today, sql, fresh_db):
+        pk = employee("member.zhao")
+        record = f"/api/v1/employments/{sql('select id from hr_employment where employee_id = :e', e=pk)[0][0]}"
+        assert client_as("head.rd").get(record).status_code == 200
+        assert client_as("head.sales").get(record).status_code == 404
+        got = act(client_as("hr"), f"{EMPLOYEES}{pk}/transfer", department_id=department("SAL"), from_day=today.isoformat())
+        assert got.status_code == 200, got.text
+        assert got.get_json()["result"]["department_id"] == department("SAL")
+        assert client_as("head.rd").get(record).status_code == 404
+        assert client_as("head.sales").get(record).status_code == 200
+
+    def test_a_planned_transfer_is_withdrawn(self, client_as, employee, department, today, sql, fresh_db):
+        hr, pk, day = client_as("hr"), employee("member.zhao"), today + timedelta(days=20)
+        assert act(hr, f"{EMPLOYEES}{pk}/transfer", department_id=department("SAL"), from_day=day.isoformat()).status_code == 200
+        later = act(hr, f"{EMPLOYEES}{pk}/transfer", department_id=department("ADM"), from_day=(day - timedelta(days=5)).isoformat())
+        assert (later.status_code, later.get_json()["error"]["code"]) == (409, "later_change")
+        planned = sql("select id from hr_assignment where employee_id = :e and from_day = :d", e=pk, d=day)[0][0]
+        assert act(hr, f"/api/v1/assignments/{planned}/withdraw").status_code == 200
+        assert sql("select from_day < :d, to_day from hr_assignment where employee_id = :e and archived_at is null", e=pk, d=day) == [
+            (True, None)
+        ]
+
+    def test_refusals(self, client_as, employee, department, today):
+        hr, url = client_as("hr"), f"{EMPLOYEES}{employee('member.zhao')}/transfer"
+        same = hr.get(f"/api/v1/assignments/?q=(filters:!((col:employee_id,opr:eq,value:{employee('member.zhao')})))").get_json()["result"][
+            0
+        ]
+        cases = [
+            (
+                {
+                    "department_id": same["department_id"],
+                    "post_id": same["post_id"],
+                    "grade_id": same["grade_id"],
+                    "from_day": today.isoformat(),
+                },
+                409,
+            ),
+            ({"department_id": department("SAL"), "from_day": "1999-01-01"}, 409),
+            ({"department_id": 99999999, "from_day": today.isoformat()}, 422),
+            ({"department_id": department("SAL"), "from_day": "soon"}, 422),
+            ({"from_day": today.isoformat()}, 422),
+        ]
+        for body, status in cases:
+            assert act(hr, url, **body).status_code == status, body
+        assert hr.post(url, json={}, headers={}).status_code == 428
+        for who in ("head.rd", "member.zhao", "admin"):
+            body = {"department_id": department("SAL"), "from_day": today.isoformat()}
+            assert act(client_as(who), url, **body).status_code == 403, who
+
+    def test_the_page_offers_it(self, client_as, employee):
+        page = client_as("hr").get(f"/people/{employee('member.zhao')}")
+        assert page.status_code == 200
+        assert f"/people/{employee('member.zhao')}/transfer" in page.text
+        assert "/transfer" not in client_as("head.rd").get(f"/people/{employee('member.zhao')}").text
+
+
+@pytest.mark.req("HRM-02", part="leaving")
+class TestLeaving:
+    def test_the_account_closes_when_the_last_day_is_over(self, client_as, employee, today, sql, apply_due, fresh_db):
+        hr, pk = client_as("hr"), employee("sales.liu")
+        assert client_as("sales.liu").get("/api/v1/me").status_code == 200
+        got = act(hr, f"{EMPLOYEES}{pk}/leave-company", last_day=(today + timedelta(days=3)).isoformat(), reason="离职")
+        assert got.status_code == 200, got.text
+        state = """select e.active, u.active, x.state from hr_employee e join ab_user u on u.id = e.user_id
+                   join hr_employment x on x.employee_id = e.id where e.id = :e"""
+        apply_due(today + timedelta(days=3))
+        assert sql(state, e=pk)[0][:2] == (True, True)
+        apply_due(today + timedelta(days=4))
+        assert sql(state, e=pk) == [(False, False, "left")]
+        assert client_as("sales.liu").get("/api/v1/me").status_code == 401
+        assert sql("select count(*) from hr_assignment where employee_id = :e", e=pk) == [(1,)]
+
+    def test_back_again_under_the_same_number(self, client_as, employee, department, today, sql, fresh_db):
+        hr, pk = client_as("hr"), employee("sales.liu")
+        number = sql("select number from hr_employee where id = :e", e=pk)
+        assert act(hr, f"{EMPLOYEES}{pk}/leave-company", last_day=(today - timedelta(days=5)).isoformat()).status_code == 200
+        again = act(hr, f"{EMPLOYEES}{pk}/rehire", department_id=department("RD"), from_day=today.isoformat())
+        assert again.status_code == 200, again.text
+        assert sql(
+            "select e.number, e.active, x.state, x.left_on from hr_employee e join hr_employment x on x.employee_id = e.id where e.id = :e",
+            e=pk,
+        ) == [(number[0][0], True, "regular", None)]
+
+    def test_an_employee_is_never_archived(self, client_as, employee):
+        got = client_as("hr").delete(f"{EMPLOYEES}{employee('sales.liu')}", headers={"If-Match": "1"})
+        assert got.status_code == 405
+
+
+@pytest.mark.req("VIS-08")
+class TestWhoSeesWhat:
+    def test_everybody_reads_the_directory_without_the_rest(self, client_as, employee):
+        entry = client_as("outsider").get(f"{EMPLOYEES}{employee('member.wang')}").get_json()["result"]
+        assert {"name", "department", "post", "work_phone", "work_email"} <= set(entry)
+        assert not {"grade_id", "joined_on", "identity_number", "bank_account"} & set(entry)
+        page = client_as("outsider").get(f"/people/{employee('member.wang')}").text
+        assert "SECRET-" not in page and "6222-" not in page and "/assignments" not in page
+
+    @pytest.mark.req("HRM-02", part="protected fields")
+    def test_private_fields_only_for_the_person_and_hr(self, client_as, employee, sql):
+        pk = employee("member.wang")
+        private = f"/api/v1/employee-private/{sql('select id from hr_employee_private where employee_id = :e', e=pk)[0][0]}"
+        for who, status in (("member.wang", 200), ("hr", 200), ("head.rd", 404), ("leader", 404), ("admin", 404), ("finance", 404)):
+            assert client_as(who).get(private).status_code == status, who
+        assert "SECRET-" in client_as("member.wang").get(f"/people/{pk}").text
+        assert "SECRET-" not in client_as("head.rd").get(f"/people/{pk}").text
+        got = client_as("member.wang").put(private, json={"bank_account": "1"}, headers={"If-Match": "1"})
+        assert got.status_code == 403
+
+    def test_a_wrong_identity_number_is_refused_on_the_record_too(self, client_as, employee, sql):
+        private = (
+            f"/api/v1/employee-private/{sql('select id from hr_employee_private where employee_id = :e', e=employee('member.wang'))[0][0]}"
+        )
+        hr = client_as("hr")
+        got = hr.put(private, json={"identity_number": "110105194912310021"}, headers={"If-Match": hr.get(private).headers["ETag"]})
+        assert got.status_code == 422 and "identity_number" in got.get_json()["error"]["fields"]
+
+    def test_the_own_page_and_phone(self, client_as, employee, fresh_db):
+        got = client_as("member.wang").get("/my-record/")
+        assert got.status_code == 302 and got.headers["Location"] == f"/people/{employee('member.wang')}"
+        me = act(client_as("hr"), f"{EMPLOYEES}{employee('member.wang')}/change-contact", work_phone="0571-1")
+        assert me.status_code == 200 and me.get_json()["result"]["work_phone"] == "0571-1"
