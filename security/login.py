@@ -9,10 +9,12 @@ from flask import Flask, g, redirect, render_template, request
 from flask import session as cookie
 from flask_appbuilder.security.views import AuthView
 from flask_wtf.csrf import validate_csrf
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 from wtforms.validators import ValidationError
 
 from config import Settings
+from portal.kernel.db import db
 from portal.kernel.errors import NotFound, Unavailable
 from portal.kernel.i18n import _, language
 from portal.kernel.settings import settings
@@ -263,5 +265,16 @@ def install(app: Flask, active: Settings) -> None:
     builder.add_view_no_menu(view)
     builder.sm.auth_view = view
     app.before_request(bearer.authenticate)
+    app.after_request(_note_use)
     app.context_processor(lambda: {"banner": banner()})
     log.debug("login.installed", keycloak=not active.local_accounts, job=following.JOB)
+
+
+def _note_use(response: Response) -> Response:
+    seen = db.session().info.get("ctx")
+    if seen is not None and seen.me is not None and response.status_code < 500:
+        try:
+            sessions.note_use(seen.session_id)
+        except SQLAlchemyError as error:  # the answer is made; a missing note harms nobody
+            log.warning("session.not_noted", error=type(error).__name__)
+    return response

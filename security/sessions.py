@@ -8,6 +8,8 @@ whatever becomes of the request that caused it.
 
 import hashlib
 import secrets
+import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -183,6 +185,43 @@ def adopt(token: str, user_id: int, *, expires: datetime, sid: str | None, subje
     statement = insert(ServerSession).values(token_hash=hash_of(token), **row, **_from_request())
     with unrestricted("an access token is used for the first time") as s:
         s.execute(statement.on_conflict_do_nothing(index_elements=["token_hash"]))
+
+
+# ------------------------------------------------------------------ in use
+SEEN_EVERY = 60.0
+"""Seconds between two notes that a session is in use."""
+
+
+class _Seen:
+    """When this process last noted each session; the first request of a session only starts the clock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._noted: dict[int, float] = {}
+
+    def due(self, session_id: int) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._noted) > 10_000:
+                self._noted = {known: at for known, at in self._noted.items() if now - at < SEEN_EVERY}
+            if now - self._noted.setdefault(session_id, now) < SEEN_EVERY:
+                return False
+            self._noted[session_id] = now
+            return True
+
+
+_seen = _Seen()
+
+
+def note_use(session_id: int | None) -> None:
+    """Note now and then that the session with this row id is in use: for the list of sessions."""
+    if session_id is not None and _seen.due(session_id):
+        with unrestricted("a session is in use") as s:
+            s.execute(update(ServerSession).where(ServerSession.id == session_id).values(last_seen_at=func.now(), **_seen_from()))
+
+
+def _seen_from() -> dict[str, str]:
+    return {"ip": request.remote_addr} if has_request_context() and request.remote_addr else {}
 
 
 # ------------------------------------------------------------------ ending

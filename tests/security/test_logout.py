@@ -20,18 +20,9 @@ from security.oidc import LOGOUT_EVENT, LOGOUT_MAX_AGE
 from tests.factories.company import subject_of
 from tests.security.conftest import Realm, Site
 from tests.security.forge import Forge, forge
-from tests.security.visitor import FORM, Visitor
+from tests.security.visitor import FORM, Visitor, until
 
 pytestmark = pytest.mark.req("POR-05")
-
-
-def until(true: Callable[[], bool], seconds: float = 5.0) -> float:
-    """Seconds until *true* was."""
-    begun = time.monotonic()
-    while not true():
-        assert time.monotonic() - begun < seconds
-        time.sleep(0.02)
-    return time.monotonic() - begun
 
 
 # ------------------------------------------------------------------ begun in the portal

@@ -10,7 +10,7 @@ import pytest
 from security import accounts, keycloak, oidc, sessions
 from tests.factories.company import subject_of
 from tests.security.conftest import Realm, Site
-from tests.security.visitor import Visitor
+from tests.security.visitor import Visitor, until
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.req("POR-01")]
 
@@ -176,6 +176,17 @@ def test_session_ends_by_time(site: Site, visitor: Visitor) -> None:
     assert site.signed_in(visitor)
     site.rows("update security_session set expires_at = now() where token_hash = :h", h=sessions.hash_of(site.cookie(visitor)["sid"]))
     assert not site.signed_in(visitor)
+
+
+@pytest.mark.req("POR-12", part="sessions")
+def test_sessions_show_when_they_were_last_used(site: Site, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor.sign_in(f"{site.url}/login/?next=/health/live", "member.wang")
+    token = sessions.hash_of(site.cookie(visitor)["sid"])
+    assert site.signed_in(visitor)
+    assert site.value("select last_seen_at from security_session where token_hash = :h", h=token) is None, "not at every request"
+    monkeypatch.setattr(sessions, "SEEN_EVERY", 0.0)
+    assert site.signed_in(visitor)
+    until(lambda: site.value("select last_seen_at from security_session where token_hash = :h", h=token) is not None)
 
 
 def test_pieces_of_pages_make_the_whole_page_load(site: Site, visitor: Visitor) -> None:

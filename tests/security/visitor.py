@@ -2,6 +2,8 @@
 
 import html
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -56,3 +58,12 @@ class Visitor:
         form = FORM.search(answer.text)
         assert form, f"no sign-in form at {answer.url}: {answer.status_code} {answer.text[:300]}"
         return self.post(html.unescape(form[1]), {"username": username, "password": password, "credentialId": ""}, follow)
+
+
+def until(true: Callable[[], bool], seconds: float = 5.0) -> float:
+    """Seconds until *true* was."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < seconds
+        time.sleep(0.02)
+    return time.monotonic() - begun
