@@ -95,6 +95,12 @@ def test_keycloaks_doors_are_shut(app: Flask, local: None, client_as: Clients) -
     assert client.get("/login/", headers={"Authorization": "Bearer a.b.c"}).status_code == 401
 
 
+def test_sample_accounts_are_shown_in_a_demonstration_only(local: None, client_as: Clients) -> None:
+    assert "shuniu-demo" not in client_as(None).get("/login/").get_data(as_text=True)
+    active.use(active.settings().model_copy(update={"demo": True}))
+    assert "member.wang" in client_as(None).get("/login/").get_data(as_text=True)
+
+
 def test_without_the_flag_no_password_is_taken(app: Flask, local: None, settings: Settings, client_as: Clients) -> None:
     active.use(settings.model_copy(update={"local_accounts": False, "oidc_issuer": "http://127.0.0.1:9/realms/shuniu"}))
     client = client_as(None)
