@@ -15,9 +15,10 @@ from modules.project.models import Domain, Project, ProjectMember, ProjectRole, 
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.document import User
+from portal.kernel.errors import Forbidden
 from portal.kernel.i18n import _, _l, ngettext
 from portal.web import recordpage, rows, words
-from portal.web.access import may
+from portal.web.access import may, route
 from portal.web.declared import Computed
 from portal.web.fields import fields_of
 from portal.web.home import card
@@ -66,6 +67,17 @@ def health_words(health: rules.Health) -> str:
     return "；".join([str(LEVEL_WORDS[health.level]), *map(str, health.reasons)])
 
 
+class Light(str):
+    """A light in words that knows its *level*, for the shape in a list."""
+
+    level: str
+
+    def __new__(cls, health: rules.Health) -> "Light":
+        light = super().__new__(cls, health_words(health))
+        light.level = health.level
+        return light
+
+
 class Projects(Screen, model=Project):
     """The projects the reader may see."""
 
@@ -90,14 +102,20 @@ class Projects(Screen, model=Project):
         (_l("Time and effort"), ("starts_on", "ends_on", "started_on", "finished_on", "planned_hours", "state_reason")),
         (_l("Summary"), ("summary",)),
     )
-    computed = {"health": Computed(_l("Health"), "text", lambda ids: {k: str(LEVEL_WORDS[h.level]) for k, h in health_of(ids).items()})}
+    computed = {"health": Computed(_l("Health"), "health", lambda ids: {k: Light(h) for k, h in health_of(ids).items()})}
     add_label = _l("New project")
     empty = {"icon": "folder", "title": _l("No projects yet"), "text": _l("You see a project here as soon as you are on its team.")}
 
     def list_extras(self) -> dict[str, Any]:
         """Only those above the project managers create projects."""
-        ctx = context()
-        return {} if creates_projects(ctx) else {"add_url": None}
+        return {} if creates_projects(context()) else {"add_url": None}
+
+    @route("/add", verb="add")
+    def add(self) -> Any:
+        """The form for a new project."""
+        if not creates_projects(context()):
+            raise Forbidden(_("Only the managers of domains and the company's leaders create projects."))
+        return self._form(None, row=self._unsaved(dict(self._defaults(context()))))
 
     def _defaults(self, ctx: Context) -> Mapping[str, Any]:
         domains = ctx.ids("managed_domains")
@@ -246,6 +264,10 @@ class Domains(Screen, model=Domain):
     order = ("code", "asc")
     visible = administers
 
+    def list_extras(self) -> dict[str, Any]:
+        """Only who administers projects adds to them."""
+        return {} if administers(context()) else {"add_url": None}
+
 
 class Roles(Screen, model=ProjectRole):
     """What people can be on a project."""
@@ -258,6 +280,10 @@ class Roles(Screen, model=ProjectRole):
     list_columns = ("code", "name", "grants_view", "after_completion")
     order = ("code", "asc")
     visible = administers
+
+    def list_extras(self) -> dict[str, Any]:
+        """Only who administers projects adds to them."""
+        return {} if administers(context()) else {"add_url": None}
 
 
 # ------------------------------------------------------------------ home

@@ -8,11 +8,12 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 from modules.hr.actions import heads_of, heads_on
-from modules.hr.models import Assignment, Department, Employee, EmployeePrivate, Employment, Leave
+from modules.hr.models import Assignment, Department, Employee, EmployeePrivate, Employment, Grade, Leave, Post
 from modules.hr.screens import hiring
 from modules.hr.screens.access import administers
 from portal.kernel.calendar import today
 from portal.kernel.db import session
+from portal.kernel.document import User
 from portal.kernel.errors import NotFound, PortalError
 from portal.kernel.i18n import _, _l
 from portal.web import frame, recordpage, rows, words
@@ -109,22 +110,22 @@ class People(Screen, model=Employee):
         now = {"department_id": record.department_id, "post_id": record.post_id, "work_phone": record.work_phone}
         if terms is not None:
             now |= {"grade_id": terms.grade_id, "manager_id": terms.manager_id}
+        texts: dict[tuple[Any, int], str] = {}
         for action in found:
-            prefill(action, now, record.user_id)
+            prefill(action, now, texts)
         return found
 
     def _side(self, record: Employee) -> list[dict[str, Any]]:
-        names = dict(session().execute(select(Employee.user_id, Employee.name)).tuples().all())
-        pages = dict(session().execute(select(Employee.user_id, Employee.id)).tuples().all())
-        above = [{"label": "", "value": names.get(u, ""), "url": f"/people/{pages[u]}"} for u in heads_of(record.user_id) if u in pages]
+        found = select(Employee.id, Employee.name).where(Employee.user_id.in_(heads_of(record.user_id))).order_by(Employee.number)
+        above = [{"label": _("Head"), "value": name, "url": f"/people/{pk}"} for pk, name in session().execute(found)]
         mine = [h.department_id for heads in heads_on(today()).values() for h in heads if h.user_id == record.user_id]
         side = []
         if above:
-            side.append({"title": _("Answered for by"), "rows": [{**r, "label": _("Head")} for r in above]})
+            side.append({"title": _("Answered for by"), "rows": above})
         if mine:
-            found = session().execute(select(Department.id, Department.name).where(Department.id.in_(mine)).order_by(Department.code))
-            rows_ = [{"label": _("Department"), "value": name, "url": f"/departments/{pk}"} for pk, name in found]
-            side.append({"title": _("Answers for"), "rows": rows_})
+            headed = select(Department.id, Department.name).where(Department.id.in_(mine)).order_by(Department.code)
+            listed = [{"label": _("Department"), "value": name, "url": f"/departments/{pk}"} for pk, name in session().execute(headed)]
+            side.append({"title": _("Answers for"), "rows": listed})
         if record.user_id in context().ids("staff") or "staff" in context().scopes:
             coming = session().scalars(
                 select(Leave)
@@ -156,16 +157,19 @@ class People(Screen, model=Employee):
         return {"key": "assignments", "label": _("Career"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
 
 
-def prefill(action: dict[str, Any], values: Mapping[str, Any], user_id: int) -> None:
-    """Puts what holds now into the fields of an action, so that only the difference has to be typed."""
+TARGETS = {"department_id": Department, "post_id": Post, "grade_id": Grade, "manager_id": User}
+
+
+def prefill(action: dict[str, Any], values: Mapping[str, Any], texts: dict[tuple[Any, int], str]) -> None:
+    """Puts what holds now into the fields of an action, so that only the difference has to be typed. *texts* keeps what was read."""
     for argument in action["arguments"]:
-        value = values.get(argument["name"])
+        name = argument["name"]
+        value, target = values.get(name), TARGETS.get(name)
         if value is None:
             continue
-        argument["value"] = value
-        target = {"department_id": Department, "post_id": fields_of(Employee)["post_id"].target}.get(argument["name"])
-        target = target or fields_of(Assignment)[argument["name"]].target if argument["name"] in fields_of(Assignment) else target
-        argument["display"] = rows.labels(target, [value]).get(value, words.NONE) if target is not None else str(value)
+        if target is not None and (target, value) not in texts:
+            texts[target, value] = rows.labels(target, [value]).get(value, words.NONE)
+        argument["value"], argument["display"] = value, texts[target, value] if target is not None else str(value)
 
 
 def _section(title: str, model: Any, names: list[str], pk: int) -> dict[str, Any]:
