@@ -31,7 +31,7 @@ POLL = 2.0
 """Seconds between looks into the outbox when nobody rings."""
 TICK = 5.0
 """Seconds between two ticks of the scheduler."""
-_PARENT = os.getppid()  # at the start: it may be gone before the application is loaded
+_SUPERVISOR = "PORTAL_SUPERVISOR_PID"  # told to the children: it may be gone before they can look
 _LEADER = 7_201_604_001  # key of the advisory lock; any number nobody else uses
 
 
@@ -164,7 +164,8 @@ def schedule(app: Flask) -> None:
 
 def _until_signal() -> None:
     asked = _Asked()
-    while not asked.to_stop and os.getppid() == _PARENT:  # the supervisor died: so do we, another one will start its own
+    parent = int(os.environ.get(_SUPERVISOR) or os.getppid())
+    while not asked.to_stop and os.getppid() == parent:  # the supervisor died: so do we, another one will start its own
         time.sleep(0.2)
 
 
@@ -221,7 +222,7 @@ class Supervisor:
             del self._children[slot]
             self._started[slot] = now
         if now - self._started.get(slot, -1e9) >= self._pause.get(slot, 0.0):
-            self._children[slot] = subprocess.Popen(self._command(role))
+            self._children[slot] = subprocess.Popen(self._command(role), env={**os.environ, _SUPERVISOR: str(os.getpid())})
             self._started[slot] = now
 
     def _end(self) -> int:
