@@ -86,7 +86,7 @@ class Projects(Screen, model=Project):
     menu_order = 10
     icon = "folder"
     title = _l("Projects")
-    list_columns = ("number", "name", "health", "state", "domain", "pm", "customer_name", "starts_on", "ends_on", "planned_hours")
+    list_columns = ("name", "number", "health", "state", "domain", "pm", "customer_name", "starts_on", "ends_on", "planned_hours")
     show_columns = ("name", "number", "domain", "pm", "customer_name", "entity", "starts_on", "ends_on", "started_on", "finished_on",
                     "planned_hours", "state_reason", "summary")  # fmt: skip
     add_columns = ("name", "domain", "pm", "customer_name", "starts_on", "ends_on", "planned_hours", "summary")
