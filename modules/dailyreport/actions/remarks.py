@@ -22,7 +22,7 @@ def _reads(c: Any, v: Any) -> Any:
 @operation(
     by=_reads,
     label=_l("Comment"),
-    icon="message-circle",
+    icon="message",
     arguments={"text": text_argument(_l("Comment"), required=True, max_length=2000)},
 )
 def comment(report: DailyReport, text: str) -> None:

@@ -383,7 +383,7 @@ def _chart(result: Board) -> dict[str, Any] | None:
     ranked = sorted(totals, key=lambda label: (-totals[label], label))
     top, others = ranked[:SERIES], ranked[SERIES:]
     days = [d for d in result.period.days if d <= result.today and any((label, d) in by_day for label in ranked)]
-    series = [{"name": label, "values": [float(by_day[label, d]) for d in days]} for label in top]
+    series = [{"name": _brief(label), "values": [float(by_day[label, d]) for d in days]} for label in top]
     if others:
         series.append({"name": _("Others"), "values": [float(sum((by_day[label, d] for label in others), ZERO)) for d in days]})
     sentence = _(
@@ -406,6 +406,13 @@ def _chart(result: Board) -> dict[str, Any] | None:
             "stack": True,
         },
     }
+
+
+def _brief(label: str) -> str:
+    """A project's name without its number, short enough for a legend; the sentence above names it in full."""
+    first, _space, rest = label.partition(" ")
+    name = rest if rest and any(c.isdigit() for c in first) else label
+    return name if len(name) <= 10 else f"{name[:9]}…"
 
 
 def _day_projects(result: Board) -> dict[int, str]:
