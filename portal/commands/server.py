@@ -14,6 +14,7 @@ from portal.app import create_app
 from portal.commands import database
 from portal.kernel.db import db
 from portal.kernel.settings import settings
+from portal.kernel.worker import start_inside
 from portal.web import logs
 
 MEMORY = "/dev/shm"  # noqa: S108  (heartbeat files of the processes must not wait for a disk)
@@ -80,6 +81,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         with self.app.app_context():
             for engine in db.engines.values():
                 engine.dispose(close=False)
+        if not settings().redis_url:  # nobody rings elsewhere: this process looks after the outbox too
+            start_inside(self.app)
 
 
 def serve(*, prepare: bool = False) -> None:

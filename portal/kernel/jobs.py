@@ -2,7 +2,7 @@
 
 The scheduler only writes outbox rows: at each tick it asks which due times have passed and are not in `kernel_job_run`, notes
 them there and enqueues them, in one transaction.  The unique key (job, due time) makes each due time run once, however many
-schedulers there are and however often they are killed.  docs/adr/outbox.md
+schedulers there are and however often they are killed.  docs/adr/0020-outbox-and-jobs.md
 """
 
 import inspect
@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Table, Tex
 from portal.kernel import calendar, outbox
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import Base, session, unrestricted
+from portal.kernel.i18n import _l
 from portal.kernel.outbox import handler
 
 __all__ = ["Job", "all_jobs", "handler", "job", "run_now", "tick"]
@@ -176,7 +177,7 @@ def states() -> list[JobState]:
     ]
 
 
-@job("20 3 * * *", catch_up=timedelta(days=2))
+@job("20 3 * * *", catch_up=timedelta(days=2), name="kernel.forget_old_work", label=_l("Clear finished work"))
 def forget_old_work() -> None:
     """Remove outbox rows and job runs nobody needs any more."""
     outbox.purge()

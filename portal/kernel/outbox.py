@@ -3,7 +3,7 @@
 `enqueue` inserts a row; any number of workers take rows (`drain`) and run the handler and the done-mark in one transaction,
 which makes every effect inside the portal happen exactly once.  What reaches the world outside happens at least once; there the
 row's key is the word for de-duplication.  A handler that fails is retried with growing pauses and at last becomes a dead letter
-that administrators see and send again.  docs/adr/outbox.md
+that administrators see and send again.  docs/adr/0020-outbox-and-jobs.md
 """
 
 import random

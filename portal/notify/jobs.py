@@ -21,25 +21,25 @@ notice_kind(
 )
 
 
-@job("0 9 * * *", workdays_only=True, name="notify.digests")
+@job("0 9 * * *", workdays_only=True, name="notify.digests", label=_l("Send daily digests"))
 def send_digests(due: datetime) -> None:
     """Send everybody who wants one a digest of what was held since the last."""
     deliveries.queue_digests(due)
 
 
-@job("30 1 * * *", catch_up=timedelta(hours=20), name="notify.scan")
+@job("30 1 * * *", catch_up=timedelta(hours=20), name="notify.scan", label=_l("Scan for risks"))
 def scan_warnings() -> None:
     """Run every risk rule over the whole company."""
     warnings.scan_all()
 
 
-@job("0 18 * * *", workdays_only=True, name="notify.scan_evening")
+@job("0 18 * * *", workdays_only=True, name="notify.scan_evening", label=_l("Scan for risks in the evening"))
 def scan_warnings_in_the_evening() -> None:
     """Once more after the working day, so that nobody learns in the morning what was plain in the evening."""
     warnings.scan_all()
 
 
-@job("0 8 * * *", name="notify.unknown_years")
+@job("0 8 * * *", name="notify.unknown_years", label=_l("Check the statutory calendar"))
 def tell_of_unknown_years() -> None:
     """Tell administrators, once a year, that the statutory calendar of a year in use soon is not known."""
     admins = text("select ur.user_id from ab_user_role ur join ab_role r on r.id = ur.role_id where r.name = 'system_admin'")

@@ -9,6 +9,7 @@ from portal.kernel.company import NumberSeries, WorkingDay
 from portal.kernel.db import session
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l
+from portal.kernel.module import all_modules
 from portal.web.access import route
 from portal.web.page import Page
 from portal.web.screen import Screen
@@ -111,5 +112,6 @@ class Parameters(Page):
                     "span": 1,
                 }
             )
-        sections = [{"title": name, "fields": fields} for name, fields in groups.items()]
+        titles = {module.name: str(module.label) for module in all_modules()}
+        sections = [{"title": titles.get(name, name), "fields": fields} for name, fields in groups.items()]
         return self.render("portal/form.html", sections=sections, action_url="/parameters/", cancel_url="/", version=None, error="")

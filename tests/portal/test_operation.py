@@ -1,0 +1,152 @@
+"""Pages for administrators: jobs and queues, system parameters, working calendar, number series."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from portal.kernel import calendar, jobs, outbox
+from portal.kernel.calendar import WorkingCalendar, freeze
+from portal.kernel.db import unrestricted
+from portal.kernel.settings import forget_values, parameter
+from portal.notify.jobs import tell_of_unknown_years
+
+days = parameter("notify.test_days", 3, label="Days", check=lambda n: n > 0)
+secret = parameter("notify.test_secret", "", label="Key", secret=True)
+fails: list[bool] = []
+
+
+@outbox.handler("test.fragile")
+def fragile(**_payload: Any) -> None:
+    if fails:
+        raise RuntimeError("out of order")
+
+
+_portal: list[Flask] = []
+
+
+@pytest.fixture(autouse=True)
+def clean(app: Flask) -> Iterator[None]:
+    _portal[:] = [app]
+    fails.clear()
+    with system() as s:
+        for table in ("kernel_outbox", "kernel_parameter", "kernel_job_run", "kernel_working_day", "kernel_number_series"):
+            s.execute(text(f"delete from {table}"))
+    forget_values()
+    yield
+
+
+@contextmanager
+def system() -> Iterator[Any]:
+    """As the system, committed at the end."""
+    with _portal[0].app_context(), unrestricted("test") as s:
+        yield s
+
+
+def work() -> None:
+    with _portal[0].app_context():
+        outbox.drain()
+
+
+@pytest.mark.req("POR-12", part="jobs, queues")
+@pytest.mark.req("ALR-06", part="dead letters")
+def test_dead_letters_are_seen_and_sent_again(client_as: Callable[..., Any]) -> None:
+    admin = client_as("admin")
+    fails.append(True)
+    with system():
+        outbox.enqueue("test.fragile", {"salary": "12345"}, key="fragile:1")
+    for _ in range(outbox.MAX_ATTEMPTS):
+        with system() as s:
+            s.execute(text("update kernel_outbox set available_at = now()"))
+        work()
+    page = admin.get("/jobs/")
+    assert page.status_code == 200 and "fragile:1" in page.text and "out of order" in page.text
+    assert "12345" not in page.text, "the payload is nobody's business"
+    with system() as s:
+        pk = s.scalar(text("select id from kernel_outbox"))
+    assert client_as("pm.chen").get("/jobs/").status_code == 403
+    assert client_as("pm.chen").post("/jobs/resend", data={"ids": pk}).status_code == 403
+    assert admin.post("/jobs/resend", data={"ids": "x"}).status_code == 422
+    fails.clear()
+    assert admin.post("/jobs/resend", data={"ids": pk}).status_code == 303
+    work()
+    with system() as s:
+        assert s.scalar(text("select done_at is not null and dead_at is null from kernel_outbox"))
+
+
+@pytest.mark.req("POR-12", part="jobs, queues")
+def test_a_job_is_started_by_hand(client_as: Callable[..., Any]) -> None:
+    name = jobs.all_jobs()[0].name
+    assert client_as("admin").post("/jobs/run", data={"job": name}).status_code == 303
+    assert client_as("admin").post("/jobs/run", data={"job": "no.such"}).status_code == 404
+    assert client_as("pm.chen").post("/jobs/run", data={"job": name}).status_code == 403
+    with system() as s:
+        assert s.scalar(text("select job from kernel_job_run")) == name
+    work()
+
+
+@pytest.mark.req("POR-12", part="parameters")
+def test_parameters_are_changed_in_the_browser(client_as: Callable[..., Any]) -> None:
+    admin = client_as("admin")
+    page = admin.get("/parameters/")
+    assert page.status_code == 200 and 'name="notify.test_days"' in page.text
+    wrong = admin.post("/parameters/", data={"notify.test_days": "0", "notify.test_secret": "json://x"})
+    assert wrong.status_code == 422
+    assert admin.post("/parameters/", data={"notify.test_days": "7", "notify.test_secret": "s3cr3t"}).status_code == 303
+    with system():
+        assert days.get() == 7 and secret.get() == "s3cr3t"
+    assert "s3cr3t" not in admin.get("/parameters/").text
+    assert admin.post("/parameters/", data={"notify.test_days": "7", "notify.test_secret": ""}).status_code == 303
+    with system():
+        assert secret.get() == "s3cr3t", "an empty secret keeps the stored one"
+    assert client_as("pm.chen").get("/parameters/").status_code == 403
+    assert client_as("pm.chen").post("/parameters/", data={"notify.test_days": "9"}).status_code == 403
+
+
+@pytest.mark.req("ALL-02", part="override table")
+def test_the_working_calendar_is_kept_in_browser_and_rest(client_as: Callable[..., Any]) -> None:
+    hr, wang = client_as("hr"), client_as("member.wang")
+    admin = client_as("admin")
+    made = admin.post("/api/v1/working-days/", json={"day": "2027-02-08", "working": False, "name": "春节"})
+    assert made.status_code == 201
+    assert admin.post("/api/v1/working-days/", json={"day": "2027-02-08", "working": True}).status_code == 409
+    assert admin.post("/working-days/add", data={"day": "2027-02-06", "working": "1", "name": "调休"}).status_code == 303
+    assert wang.get("/api/v1/working-days/").json["count"] == 2
+    assert wang.post("/api/v1/working-days/", json={"day": "2027-02-09", "working": False}).status_code == 403
+    assert hr.get("/working-days/").status_code == 200
+    with system():
+        worked = WorkingCalendar.load()
+    assert worked.is_workday(date(2027, 2, 6)) and not worked.is_workday(date(2027, 2, 8))
+
+
+@pytest.mark.req("ALL-02", part="unknown year")
+def test_administrators_are_warned_of_a_year_nobody_keeps(client_as: Callable[..., Any]) -> None:
+    unknown = max(calendar.known_years()) + 1
+    with freeze(date(unknown - 1, 12, 15)):
+        for _ in range(2):
+            with system():
+                tell_of_unknown_years()
+        assert str(unknown) in client_as("admin").get("/working-days/").text
+    with system() as s:
+        told = s.execute(
+            text("select u.username from notify_notice n join ab_user u on u.id = n.receiver_id where kind = 'kernel.unknown_year'")
+        )
+        assert [row.username for row in told] == ["admin"]
+    assert str(unknown) in client_as("admin").get("/notices/poll").json["items"][0]["title"]
+
+
+@pytest.mark.req("ALL-03", part="pattern")
+def test_a_number_pattern_that_cannot_work_is_refused(client_as: Callable[..., Any]) -> None:
+    admin = client_as("admin")
+    assert admin.post("/api/v1/number-series/", json={"code": "PRJ", "pattern": "XM-{yyyy}"}).status_code == 422
+    made = admin.post("/api/v1/number-series/", json={"code": "PRJ", "pattern": "P{yy}-{seq:3}"})
+    assert made.status_code == 201
+    changed = admin.put(
+        f"/api/v1/number-series/{made.json['id']}", json={"pattern": "{seq}{seq}"}, headers={"If-Match": made.headers["ETag"]}
+    )
+    assert changed.status_code == 422
+    assert client_as("pm.chen").post("/api/v1/number-series/", json={"code": "X", "pattern": "{seq}"}).status_code == 403
