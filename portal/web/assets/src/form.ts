@@ -5,7 +5,7 @@ import {ask} from "./popover";
 const state = (form: HTMLFormElement) => new URLSearchParams([...new FormData(form)].filter(([name, value]) => name !== "csrf_token" && name !== "version" && typeof value === "string") as [string, string][]).toString();
 const first = new WeakMap<HTMLFormElement, string>();
 const guarded = () => all<HTMLFormElement>("form[data-guard]");
-const dirty = () => guarded().some((form) => first.has(form) && first.get(form) !== state(form) && !form.dataset.sent);
+const dirty = () => guarded().some((form) => first.has(form) && first.get(form) !== state(form) && !form.dataset.leaving);
 
 bind("form[data-guard]", (element) => {
   const form = element as HTMLFormElement;
@@ -13,7 +13,7 @@ bind("form[data-guard]", (element) => {
   window.setTimeout(() => first.set(form, one("[data-errors], .sn-conflict", document) ? "" : state(form)), 300);
   form.addEventListener("submit", (event) => {
     if (event.defaultPrevented) return;
-    form.dataset.sent = "1";
+    form.dataset.leaving = "1";
   });
   form.addEventListener("sn:saved", () => first.set(form, state(form)));
 });
@@ -26,7 +26,7 @@ on("click", "a[href]", (event, link) => {
   event.preventDefault();
   void ask(word("unsaved")).then((yes) => {
     if (!yes) return;
-    for (const form of guarded()) form.dataset.sent = "1";
+    for (const form of guarded()) form.dataset.leaving = "1";
     location.assign((link as HTMLAnchorElement).href);
   });
 });
@@ -70,7 +70,7 @@ bind("form[data-autosave]", (element) => {
   let sent = state(form);
   const save = later(async () => {
     const now = state(form);
-    if (now === sent || form.dataset.sent) return;
+    if (now === sent || form.dataset.leaving) return;
     try {
       const answer = await send(form.dataset.autosave ?? "", {method: "POST", body: new FormData(form)});
       const {saved_at, version, ids} = (await answer.json()) as {saved_at: string; version?: number; ids?: number[]};

@@ -6,7 +6,8 @@ import {toast} from "./toast";
 const open = () => all<HTMLDetailsElement>("details.sn-pop[open]");
 
 document.addEventListener("click", (event) => {
-  for (const pop of open()) if (!pop.contains(event.target as Node)) pop.open = false;
+  // the path, not contains(): a picker may have redrawn the clicked option away by now
+  for (const pop of open()) if (!event.composedPath().includes(pop)) pop.open = false;
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -79,8 +80,9 @@ document.addEventListener("submit", (event) => {
   (event as SubmitEvent).submitter?.classList.add("sn-busy");
 });
 window.addEventListener("pageshow", () => {
-  for (const form of all<HTMLFormElement>("form[data-sent], form[data-confirmed]")) {
+  for (const form of all<HTMLFormElement>("form[data-sent], form[data-leaving], form[data-confirmed]")) {
     delete form.dataset.sent;
+    delete form.dataset.leaving;
     delete form.dataset.confirmed;
     for (const button of all(".sn-busy", form)) button.classList.remove("sn-busy");
   }
