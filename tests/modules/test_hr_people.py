@@ -215,6 +215,17 @@ class TestLeaving:
         assert client_as("sales.liu").get("/api/v1/me").status_code == 401
         assert sql("select count(*) from hr_assignment where employee_id = :e", e=pk) == [(1,)]
 
+    def test_departments_and_teams_are_left_too(self, client_as, employee, today, sql, user_id, apply_due, fresh_db):
+        hr = client_as("hr")
+        for who in ("head.sales", "member.wang", "pm.chen"):
+            got = act(hr, f"{EMPLOYEES}{employee(who)}/leave-company", last_day=(today - timedelta(days=1)).isoformat())
+            assert got.status_code == 200, got.text
+        open_ended = "select count(*) from {} where user_id = :u and archived_at is null and (to_day is null or to_day > :t)"
+        assert sql(open_ended.format("hr_department_head"), u=user_id("head.sales"), t=today) == [(0,)]
+        assert sql(open_ended.format("project_member"), u=user_id("member.wang"), t=today) == [(0,)]
+        told = sql("select distinct receiver_id from notify_notice where kind = 'project.manager_left'")
+        assert (user_id("domain.manager"),) in told
+
     def test_back_again_under_the_same_number(self, client_as, employee, department, today, sql, fresh_db):
         hr, pk = client_as("hr"), employee("sales.liu")
         number = sql("select number from hr_employee where id = :e", e=pk)
@@ -229,6 +240,15 @@ class TestLeaving:
     def test_an_employee_is_never_archived(self, client_as, employee):
         got = client_as("hr").delete(f"{EMPLOYEES}{employee('sales.liu')}", headers={"If-Match": "1"})
         assert got.status_code == 405
+
+
+@pytest.mark.req("POR-02", part="name")
+def test_the_account_follows_the_name(client_as, employee, sql, user_id, fresh_db):
+    hr, url = client_as("hr"), f"{EMPLOYEES}{employee('member.wang')}"
+    got = hr.put(url, json={"name": "欧阳一诺"}, headers={"If-Match": hr.get(url).headers["ETag"]})
+    assert got.status_code == 200, got.text
+    assert sql("select last_name, first_name from ab_user where id = :u", u=user_id("member.wang")) == [("欧阳", "一诺")]
+    assert hr.put(url, json={"number": "E0001"}, headers={"If-Match": hr.get(url).headers["ETag"]}).status_code == 409
 
 
 @pytest.mark.req("VIS-08")

@@ -144,12 +144,16 @@ class TestTeam:
             "planned_hours": "120.00",
         } | more
 
-    def test_the_pm_builds_the_team(self, client_as, project, role, user_id, today, fresh_db):
+    def test_the_pm_builds_the_team(self, client_as, project, role, user_id, today, sql, fresh_db):
         pm, pk = client_as("pm.chen"), project("Alpha")
         assert client_as("outsider").get(f"{PROJECTS}{pk}").status_code == 404
         got = pm.post(MEMBERS, json=self.member(pk, user_id("outsider"), role("DEV"), today))
         assert got.status_code == 201, got.text
         assert client_as("outsider").get(f"{PROJECTS}{pk}").status_code == 200
+        told = sql(
+            "select params->>'id' from notify_notice where kind = 'project.member_joined' and receiver_id = :u", u=user_id("outsider")
+        )
+        assert told == [(str(pk),)]
         page = pm.get(f"/projects/{pk}?tab=team")
         assert "邓外" in page.text
         row = got.get_json()["id"]

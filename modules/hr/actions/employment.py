@@ -8,7 +8,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import func, or_, select, update
 
 from modules.hr import rules
-from modules.hr.actions.organisation import apply_due_departments, covers
+from modules.hr.actions.organisation import apply_due_departments, covers, end_headships
 from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved
 from modules.hr.models import IDENTITY_PROBLEMS, Assignment, Department, Employee, EmployeePrivate, Employment, Grade, Post
 from portal.kernel.calendar import today
@@ -376,6 +376,7 @@ def _apply(employee: Employee, terms: Employment, assignment: Assignment | None,
         gone = employee.active and terms.left_on is not None and terms.left_on < day
         if gone:
             employee.active, terms.state = False, "left"
+            end_headships(employee.user_id, (terms.left_on or day) + timedelta(days=1))
             _set_account(employee.user_id, False)
             publish(EmployeeLeft(employee.id, employee.user_id, terms.left_on or day))
         return gone

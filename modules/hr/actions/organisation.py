@@ -338,6 +338,16 @@ def appoint(department: Department, user_id: int, kind: str, from_day: date, to_
     publish(HeadAppointed(department.id, user_id, kind, from_day, to_day))
 
 
+def end_headships(user_id: int, day: date) -> None:
+    """Whoever leaves answers for no department from *day* on."""
+    s = session()
+    for head in s.scalars(select(DepartmentHead).where(DepartmentHead.user_id == user_id)):
+        if head.from_day >= day:
+            head.archived_at = func.now()
+        elif head.to_day is None or head.to_day > day:
+            head.to_day = day
+
+
 @operation(
     by=_administers, label=_l("End"), icon="calendar-off", name="end", arguments={"day": Argument("date", _l("Until (not included)"))}
 )
