@@ -95,6 +95,7 @@ def build() -> None:
         _projects(s, ids)
         _reports(s, ids)
         _notices(s, ids)
+        _web(s, ids)
         roles.bump(s)
 
 
@@ -270,4 +271,22 @@ def _notices(s: Any, ids: Ids) -> None:
     ]
     for n, place in enumerate(places):
         s.add(notify.Warning_(rule_id=rule.id, code=rule.code, key=f"test:{n}", subject=f"warning {n}", severity="warn", **place))
+    s.flush()
+
+
+def _web(s: Any, ids: Ids) -> None:
+    from portal.kernel import company
+    from portal.web import announcements, home, rolestore, views
+
+    s.add(announcements.Announcement(title="公告", body="for everybody", from_day=ids.today))
+    for username in ("member.wang", "outsider", "hr"):
+        s.add(home.HomeLayout(user_id=ids.users[username], layout=[]))
+        for shared in (False, True):
+            name = f"{'shared' if shared else 'own'} view of {username}"
+            s.add(views.ListSetting(user_id=ids.users[username], key="test.List", name=name, query="q=1", shared=shared))
+    s.add(rolestore.RoleChange(role="leader", what="given", detail="outsider", created_by=ids.users["security.admin"]))
+    s.add(company.WorkingDay(day=ids.day(300), working=True, name="make-up day"))
+    s.add(company.NumberSeries(code="test.Series", pattern="T-{yyyy}-{seq}"))
+    for name, secret in (("test.open", False), ("test.secret", True)):
+        s.add(company.Parameter(name=name, value="value of " + name, secret=secret))
     s.flush()

@@ -17,19 +17,22 @@ Row = dict[str, Any]
 OPEN_TO_EVERYBODY = {
     "hr_department", "hr_department_period", "hr_department_head", "hr_post", "hr_grade", "hr_employee",
     "project_domain", "project_role", "kernel_entity", "kernel_working_day", "kernel_number_series",
-    "dailyreport_closed_month", "notify_warning_rule",
+    "dailyreport_closed_month", "notify_warning_rule", "web_announcement",
 }  # fmt: skip
 STAFF = {"hr_employment": "user_id", "hr_assignment": "user_id", "hr_leave": "user_id", "dailyreport_report": "author_id",
          "dailyreport_comment": "report_author_id", "dailyreport_like": "report_author_id"}  # fmt: skip
 PROJECT = {"project_project": "id", "project_state_change": "project_id", "project_member": "project_id"}
-OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify_preference": "user_id", "dailyreport_draft": "author_id"}
+OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify_preference": "user_id", "dailyreport_draft": "author_id",
+       "web_home_layout": "user_id"}  # fmt: skip
 
 EDITED_BY_ROLE = {
-    "hr": {"hr_department", "hr_post", "hr_grade", "hr_employee", "hr_employment", "hr_employee_private", "dailyreport_closed_month"},
+    "hr": {"hr_department", "hr_post", "hr_grade", "hr_employee", "hr_employment", "hr_employee_private", "dailyreport_closed_month", "web_announcement"},
     "leader": {"project_domain", "project_role", "project_project"},
-    "system_admin": {"kernel_entity", "kernel_working_day", "kernel_number_series", "kernel_parameter", "notify_warning_rule", "notify_delivery"},
+    "system_admin": {"kernel_entity", "kernel_working_day", "kernel_number_series", "kernel_parameter", "notify_warning_rule", "notify_delivery",
+                     "web_announcement"},
 }
-EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id"}
+EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
+                   "web_home_layout": "user_id", "web_list_setting": "user_id"}  # fmt: skip
 # fields of documents may be edited in these states only (ALL-04)
 EDITABLE_IN = {"hr_leave": {"draft", "rejected"}, "project_project": {"draft", "active", "paused"}}
 
@@ -46,6 +49,8 @@ class Oracle:
         self.held: dict[int, set[str]] = {p["id"]: set() for p in people}
         for r in cursor.execute("select x.user_id, r.name from ab_user_role x join ab_role r on r.id = x.role_id").fetchall():
             self.held.setdefault(r["user_id"], set()).add(r["name"])
+        unknown = [t for t in tables if not hasattr(self, "_" + t) and t not in {*OPEN_TO_EVERYBODY, *STAFF, *PROJECT, *OWN}]
+        assert not unknown, f"write down who may see {unknown}"
         self.projects = {p["id"]: p for p in self.rows["project_project"]}
 
     # -------------------------------------------------------------- the two axes
@@ -121,6 +126,12 @@ class Oracle:
 
     def _kernel_parameter(self, me: int, row: Row) -> bool:
         return not row["secret"] or "system_admin" in self.held[me]
+
+    def _web_list_setting(self, me: int, row: Row) -> bool:
+        return bool(row["user_id"] == me or row["shared"])
+
+    def _web_role_change(self, me: int, row: Row) -> bool:
+        return row["created_by"] == me or "system_admin" in self.held[me]
 
     def _dailyreport_line(self, me: int, row: Row) -> bool:
         project = row["project_id"]
