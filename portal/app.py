@@ -58,6 +58,8 @@ def engine_options(settings: Settings) -> dict[str, Any]:
 
 def create_app(settings: Settings | None = None, **overrides: Any) -> Portal:
     """The portal for *settings* (default: file and environment). *overrides* go into Flask's configuration, for tests."""
+    from portal import schema
+    from portal.web import health
     from portal.web import setup as web
     from security import login
 
@@ -99,4 +101,5 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Portal:
         builder = AppBuilder(app, db.session, security_manager_class=PortalSecurityManager, update_perms=False)
         login.install(app, settings)
         web.install(app, builder)
+        health.expect_revision(schema.head)
     return app

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Settings
 from security import bearer
@@ -25,14 +26,19 @@ def install(app: Flask, settings: Settings) -> None:
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session lives
     app.config.setdefault("WTF_CSRF_SSL_STRICT", True)
     csrf.init_app(app)
+    if settings.proxies:
+        n = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
     issuer = urlsplit(settings.oidc_issuer)
     provider = f"{issuer.scheme}://{issuer.netloc}"
     secure = settings.public_url.startswith("https:")
 
-    @app.before_request
     def begin() -> None:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if given.isalnum() and 8 <= len(given) <= 64 else secrets.token_hex(8)
+
+    # first of all: whatever follows may log
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)
 
     @app.after_request
     def harden(response: Response) -> Response:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import requests
@@ -78,9 +79,14 @@ def _migrations() -> str:
     try:
         with db.engine.connect() as conn:
             found = conn.execute(text("select version_num from alembic_version")).scalar()
-        return "ok" if found == _expected_revision() else f"database is at {found}"
+        return "ok" if found == _needed() else f"database is at {found}"
     except SQLAlchemyError:
         return "not migrated"
+
+
+@cache
+def _needed() -> str | None:
+    return _expected_revision() if _expected_revision is not None else None
 
 
 _results: dict[str, tuple[float, str]] = {}

@@ -396,7 +396,7 @@ class Screen(Declared, BaseView):  # type: ignore[misc]
                     "label": str(f.label),
                     "mine": f.display(mine, label),
                     "theirs": stored.display(f),
-                    "theirs_value": forms.plain(f, theirs) if f.kind != "label" else None,
+                    "theirs_value": forms.plain(f, theirs) if f.kind != "label" else theirs,
                     "differs": True,
                 }
             )

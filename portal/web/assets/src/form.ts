@@ -88,22 +88,35 @@ bind("form[data-autosave]", (element) => {
   form.addEventListener("change", save);
 });
 
-// two versions: "theirs" copies the saved value into the control, "mine" brings back what was typed
-on("change", "[data-keep]", (_, target) => {
-  const radio = target as HTMLInputElement;
-  const field = one(`[data-field="${CSS.escape(radio.dataset.keep ?? "")}"]`);
-  const control = field && one<HTMLInputElement | HTMLSelectElement>("input:not([type=hidden]):not([data-keep]), select, textarea", field);
-  if (!control) return;
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
+const mine = new WeakMap<Control, string>();
+
+/** Puts their value into a control, or with null back what was typed before. */
+function take(control: Control, theirs: string | null, text: string): void {
   const box = control instanceof HTMLInputElement && control.type === "checkbox" ? control : null;
-  field.dataset.mine ??= box ? String(box.checked) : control.value;
-  const value = radio.value === "theirs" ? radio.dataset.theirs ?? "" : field.dataset.mine;
+  if (!mine.has(control)) mine.set(control, box ? String(box.checked) : control.value);
+  const value = theirs ?? mine.get(control) ?? "";
   if (box) box.checked = ["1", "true", "True"].includes(value);
   else if ("tomselect" in control && control.tomselect) {
     const picker = control.tomselect as {addOption(item: object): void; setValue(value: string): void};
-    if (value) picker.addOption({id: value, text: radio.dataset.text ?? value});
+    if (value && theirs !== null) picker.addOption({id: value, text});
     picker.setValue(value);
   } else control.value = value;
-  field.classList.toggle("sn-changed-now", radio.value === "theirs");
+  control.closest("[data-field]")?.classList.toggle("sn-changed-now", theirs !== null);
+}
+
+// two versions: "theirs" copies the saved value into the control, "mine" brings back what was typed; a label has a control per language
+on("change", "[data-keep]", (_, target) => {
+  const radio = target as HTMLInputElement;
+  const name = radio.dataset.keep ?? "";
+  const source = one<HTMLInputElement>(`[data-keep="${CSS.escape(name)}"][value="theirs"]`)!;
+  const theirs = radio.value === "theirs";
+  const parts = source.dataset.theirsParts ? JSON.parse(source.dataset.theirsParts) as Record<string, string> : null;
+  const wanted: Array<[string, string]> = parts ? Object.entries(parts).map(([language, text]) => [`${name}.${language}`, text]) : [[name, source.dataset.theirs ?? ""]];
+  for (const [field, value] of wanted) {
+    const control = one<Control>(`#record-form [name="${CSS.escape(field)}"]:not([type="hidden"])`);
+    if (control) take(control, theirs ? value : null, source.dataset.text ?? value);
+  }
 });
 
 // the first marked field takes the focus

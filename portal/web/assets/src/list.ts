@@ -43,6 +43,8 @@ on("click", "[data-show-filter]", (_, button) => {
   filter.open = true;
   one<HTMLElement>("input:not([type=hidden]), select, .ts-control input", filter)?.focus();
 });
+// a picked person or record applies at once; the button is for the kinds one types or ticks
+on("change", "[data-filter] select[data-lookup]", (_, control) => (control as HTMLSelectElement).form?.requestSubmit());
 on("click", "a[data-with-query]", (_, link) => {
   (link as HTMLAnchorElement).search = location.search;
 });
