@@ -1,8 +1,12 @@
 """The portal on a port of its own, with a real Keycloak that knows where it is, and scripted browsers."""
 
+import fcntl
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,7 +134,15 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(app: Flask, server: str, settings: Settings, realm: Realm) -> Iterator[Site]:
+def _alone() -> Iterator[None]:
+    """Other processes of the run wait: there is one Keycloak, and its client can point to one portal only."""
+    with (Path(tempfile.gettempdir()) / f"shuniu_test_{os.environ.get('SHUNIU_TEST_RUN', '')}_sso.lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def site(app: Flask, server: str, settings: Settings, realm: Realm, _alone: None) -> Iterator[Site]:
     """The portal, and the realm's client `portal` pointing to it while the module runs."""
     here = settings.model_copy(update={"public_url": server})
     active.use(here)

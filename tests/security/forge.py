@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -50,13 +51,13 @@ class Forge:
         return key
 
     def access_claims(self, **changes: Any) -> dict[str, Any]:
-        """Claims of a good access token, with *changes*; a change to None leaves the claim out."""
+        """Claims of a good access token, with *changes*: None leaves the claim out, a timedelta counts from now."""
         now = int(time.time())
         good = {
             "iss": self.issuer, "aud": ["portal-api", "account"], "sub": str(uuid.uuid4()), "typ": "Bearer", "azp": "portal-demo-cli",
             "iat": now, "exp": now + 300, "jti": uuid.uuid4().hex, "sid": uuid.uuid4().hex, "preferred_username": "someone",
         }  # fmt: skip
-        return {name: value for name, value in (good | changes).items() if value is not None}
+        return settled(good | changes, now)
 
     def logout_claims(self, **changes: Any) -> dict[str, Any]:
         """Claims of a good logout token, with *changes*."""
@@ -65,7 +66,7 @@ class Forge:
             "iss": self.issuer, "aud": "portal", "sub": str(uuid.uuid4()), "sid": uuid.uuid4().hex, "typ": "Logout",
             "iat": now, "exp": now + 120, "jti": uuid.uuid4().hex, "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
         }  # fmt: skip
-        return {name: value for name, value in (good | changes).items() if value is not None}
+        return settled(good | changes, now)
 
     def sign(self, claims: dict[str, Any], key: RSAKey | None = None, alg: str = "RS256", **header: Any) -> str:
         """*claims* as a signed token; header entries set to None are left out."""
@@ -81,6 +82,12 @@ class Forge:
 def encode(raw: bytes) -> str:
     """*raw* as a part of a token."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def settled(claims: dict[str, Any], now: int) -> dict[str, Any]:
+    """*claims* without those that are None, time differences as moments."""
+    moments = {name: now + int(v.total_seconds()) if isinstance(v, timedelta) else v for name, v in claims.items()}
+    return {name: value for name, value in moments.items() if value is not None}
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 import pytest
 import requests
 
 from portal.kernel import settings as active
+from portal.kernel.db import unrestricted
 from security import accounts, following, keycloak, oidc
 from tests.factories.company import subject_of
 from tests.security.conftest import Realm, Site
@@ -41,7 +42,6 @@ def test_keycloak_hangs(site: Site, realm: Realm, visitor: Visitor) -> None:
     visitor.sign_in(f"{site.url}/login/?next=/health/live", "pm.chen")
     token = realm.tokens("member.wang")["access_token"]
     assert site.signed_in(Visitor(), Authorization=f"Bearer {token}")
-    user_id = site.value("select id from ab_user where username = 'outsider'")
     with frozen(realm):
         assert site.signed_in(visitor), "the session is the portal's own"
         begun = time.monotonic()
@@ -55,38 +55,54 @@ def test_keycloak_hangs(site: Site, realm: Realm, visitor: Visitor) -> None:
             kid = next(iter(oidc.provider().keys._keys))
             process = oidc.Provider(realm.issuer, "portal", "", site.url)
             assert process.keys.key(kid), "a process started meanwhile reads the copy in the database"
-        with site.sql():
-            accounts.queue_role(user_id, "finance", "add")
-        assert "finance" in site.roles("outsider")
-        with site.app.app_context():
+        signed_out = visitor.get(f"{site.url}/logout/")
+        assert signed_out.status_code == 200
+        assert site.me(visitor) is None, "signing out here needs nobody else"
+    assert Visitor().get(f"{site.url}/login/").status_code == 200, "and people can sign in again"
+
+
+@pytest.fixture
+def away(site: Site) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """`with away():` nothing listens where Keycloak should be."""
+
+    @contextmanager
+    def gone() -> Iterator[None]:
+        active.use(site.settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:9/realms/shuniu"}))
+        try:
+            yield
+        finally:
+            active.use(site.settings)
+
+    yield gone
+
+
+def test_role_changes_wait_and_are_written_on_recovery(site: Site, realm: Realm, away: Callable[[], AbstractContextManager[None]]) -> None:
+    Visitor().sign_in(f"{site.url}/login/?next=/health/live", "pm.li")
+    site.rows("update security_session set created_at = now() - interval '1 minute'")
+    user_id = site.value("select id from ab_user where username = 'outsider'")
+    subject = subject_of("outsider")
+    for operation, there in (("add", {"employee", "finance"}), ("remove", {"employee"})):
+        with away(), site.app.app_context():
+            with unrestricted("test"):
+                accounts.queue_role(user_id, "finance", operation)
+            assert site.roles("outsider") == there, "here at once"
             assert keycloak.push_role_writes() == 0
             assert following.catch_up() is None, "nothing is ended on a guess"
             assert following.follow(datetime.now(UTC)) is None
             assert keycloak.health() == {"role_writes_waiting": 1}
-        signed_out = visitor.get(f"{site.url}/logout/")
-        assert signed_out.status_code == 200
-        assert site.me(visitor) is None, "signing out here needs nobody else"
-    with site.app.app_context():
-        assert keycloak.push_role_writes() == 1
-        assert keycloak.health() == {"role_writes_waiting": 0}
-    assert "finance" in realm.roles(subject_of("outsider"))
-    with site.sql():
-        accounts.queue_role(user_id, "finance", "remove")
-    with site.app.app_context():
-        assert keycloak.push_role_writes() == 1
-    assert Visitor().get(f"{site.url}/login/").status_code == 200, "and people can sign in again"
+        with site.app.app_context():
+            assert keycloak.push_role_writes() == 1
+            assert keycloak.health() == {"role_writes_waiting": 0}
+        assert realm.roles(subject) == there
 
 
-def test_keycloak_refuses_connections(site: Site, visitor: Visitor) -> None:
-    active.use(site.settings.model_copy(update={"oidc_issuer": "http://127.0.0.1:9/realms/shuniu"}))
-    try:
+def test_keycloak_refuses_connections(site: Site, visitor: Visitor, away: Callable[[], AbstractContextManager[None]]) -> None:
+    with away():
         answer = visitor.get(f"{site.url}/login/", follow=False)
         assert (answer.status_code, answer.headers["Cache-Control"]) == (503, "no-store")
         assert "Location" not in answer.headers
         bearer = visitor.http.get(f"{site.url}/login/", headers={"Authorization": "Bearer a.b.c"})
         assert bearer.status_code == 401
-    finally:
-        active.use(site.settings)
 
 
 def test_an_issuer_that_names_itself_differently_is_not_believed(site: Site, visitor: Visitor) -> None:
