@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from portal.embedded.home import PROJECT, Home, SetupError, locked
 from portal.embedded.process import Processes
@@ -23,6 +24,7 @@ def services(data: Path, *, keycloak: bool = True, browser: bool = True) -> Iter
     home.create()
     profile = home.profile("test")
     profile.create()
+    signal.signal(signal.SIGTERM, _terminated)
     with locked(profile.path / "lock", wait="waiting for another test run in this data folder …"):
         stack = Stack(home, "test", Ports.kept_free(profile), durable=False)
         try:
@@ -66,17 +68,32 @@ def lock(data: Path) -> int:
 
 def run_all(commands: tuple[Command, ...], python: Path, env: dict[str, str]) -> int:
     """Run *commands* in the foreground until one fails."""
+    processes = Processes()
+    signal.signal(signal.SIGTERM, _terminated)
     for command in commands:
-        with subprocess.Popen([str(word) for word in command(python)], env=env, cwd=PROJECT) as process:
-            try:
-                code = process.wait()
-            except KeyboardInterrupt:  # the terminal sent it to the child too, which says what it has so far
-                with contextlib.suppress(KeyboardInterrupt):
-                    process.wait(30)
-                return 130
+        with open(0, "rb", closefd=False) as terminal:
+            process = processes.start(command(python), None, env=env, cwd=PROJECT, stdin=terminal)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt as why:
+            if isinstance(why, Terminated):  # Ctrl-C reaches the child by itself
+                process.send_signal(signal.SIGINT)
+            with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+                process.wait(30)
+            processes.end(process, patience=5)
+            return 130
+        processes.forget(process)
         if code:
             return code
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a run as Ctrl-C does."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def environment(data: Path) -> Path:
