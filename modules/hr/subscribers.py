@@ -2,13 +2,14 @@
 
 from sqlalchemy import select
 
-from modules.hr.events import EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
+from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
 from modules.hr.models import Department, DepartmentHead, Employee, Leave
 from portal.kernel.db import session
 from portal.kernel.events import on
 from portal.kernel.i18n import _l
 from portal.notify import notice_kind, notify
 from security.accounts import employee_finder
+from security.keycloak import set_enabled
 
 notice_kind(
     "hr.leave_submitted",
@@ -83,3 +84,15 @@ def tell_head(event: HeadAppointed) -> None:
     )
     params = {"department": name or "", "from_day": event.from_day.isoformat()}
     notify([event.user_id], "hr.head_appointed", None, params, key=f"hr.head_appointed:{row}")
+
+
+@on(EmployeeLeft)
+def close_account(event: EmployeeLeft) -> None:
+    """Keycloak's account of somebody who left is disabled and its sessions there end."""
+    set_enabled(event.user_id, False, key=f"left:{event.employee_id}:{event.last_day.isoformat()}")
+
+
+@on(EmployeeJoined)
+def open_account(event: EmployeeJoined) -> None:
+    """Keycloak's account of somebody who begins (again) is enabled."""
+    set_enabled(event.user_id, True, key=f"joined:{event.employee_id}:{event.day.isoformat()}")
