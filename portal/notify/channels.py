@@ -64,7 +64,8 @@ def personal(channel: str) -> bool:
     """Whether *channel* is set up and reaches single people.  Inside `unrestricted`."""
     if channel == "mail":
         return bool(settings().smtp_host)
-    return any(word in ADDRESSES[channel].get() for word in _PERSONAL)
+    address = ADDRESSES[channel].get()
+    return any(word in address for word in _PERSONAL)
 
 
 def send(channel: str, person: Person, messages: list[Message], subject: str, message_id: str) -> None:

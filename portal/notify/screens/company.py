@@ -1,5 +1,6 @@
 """What administrators keep: working calendar, number series, system parameters."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import flash, redirect, request
@@ -13,6 +14,7 @@ from portal.kernel.module import all_modules
 from portal.web.access import route
 from portal.web.page import Page
 from portal.web.screen import Screen
+from security.visibility import Context
 
 
 class WorkingDays(Screen, model=WorkingDay):
@@ -25,6 +27,11 @@ class WorkingDays(Screen, model=WorkingDay):
     list_columns = ("day", "working", "name")
     search_columns = ("name",)
     order = ("day", "desc")
+
+    @classmethod
+    def visible_in_menu(cls) -> Callable[[Context], bool]:
+        """In the menu of those who keep it; others may read it."""
+        return lambda ctx: bool(ctx.scopes & {"system", "staff_admin"})
 
     def list_extras(self) -> dict[str, Any]:
         """Says which year nobody keeps."""
