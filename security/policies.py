@@ -322,6 +322,7 @@ def install(conn: Connection, zone: str = "Asia/Shanghai") -> None:
     conn.exec_driver_sql(f"revoke all on all tables in schema public from {roles}")
     conn.exec_driver_sql(f"grant usage on schema public to {roles}, app_login, worker_login")
     database = conn.execute(text("select quote_ident(current_database())")).scalar_one()
+    conn.exec_driver_sql(f"revoke temporary on database {database} from public")
     conn.exec_driver_sql(f"grant temporary on database {database} to worker")  # set-based jobs keep intermediate sets
     conn.exec_driver_sql("grant usage on all sequences in schema public to app, app_act, worker")
     for c in tables.values():
