@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from portal.kernel.db import Base, Label, db
+from portal.kernel.i18n import tr
 from portal.kernel.module import module_of
 
 __all__ = ["Record", "Document", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
@@ -49,7 +50,7 @@ class Record(db.Model):  # type: ignore[name-defined]
     change: ClassVar[Any]
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True, sort_order=-20)
-    version: Mapped[int] = mapped_column(Integer, server_default="1", sort_order=90)
+    version: Mapped[int] = mapped_column(Integer, server_default="1", sort_order=90, info={"label": _l("Version")})
     created_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now(), sort_order=91, info={"label": _l("Created")}
     )
@@ -58,7 +59,9 @@ class Record(db.Model):  # type: ignore[name-defined]
     archived_at: Mapped[datetime | None] = mapped_column(
         DateTime(timezone=True), server_default=FetchedValue(), sort_order=93, info={"label": _l("Archived")}
     )
-    custom: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), sort_order=94)
+    custom: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'::jsonb"), sort_order=94, info={"label": _l("Custom fields")}
+    )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         for name in ("see", "change"):
@@ -120,6 +123,9 @@ class LegalEntity(Record):
 
     def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
         return v.holds("system")
+
+    def __str__(self) -> str:
+        return tr(self.name)
 
 
 def records() -> Iterator[type[Record]]:

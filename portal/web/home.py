@@ -42,6 +42,9 @@ class HomeLayout(Record):
     def change(c, v):  # type: ignore[no-untyped-def]
         return c.user_id == v.me
 
+    def __str__(self) -> str:
+        return f"#{self.user_id}"
+
 
 @dataclass(frozen=True)
 class Card:

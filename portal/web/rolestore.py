@@ -63,6 +63,9 @@ class RoleChange(Record):
     def change(c, v):  # type: ignore[no-untyped-def]
         return false()  # a log: written with the change itself, never edited
 
+    def __str__(self) -> str:
+        return f"{self.role} {self.what} {self.detail}".strip()
+
 
 @dataclass(frozen=True)
 class RoleGiven:

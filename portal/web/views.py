@@ -41,6 +41,9 @@ class ListSetting(Record):
     def change(c, v):  # type: ignore[no-untyped-def]
         return c.user_id == v.me
 
+    def __str__(self) -> str:
+        return self.name or self.key
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -91,6 +91,7 @@ def waiting(limit: int = LIMIT) -> list[Group]:
 
 
 def decides_at_all(ctx: Context) -> bool:
+    """Whether the person ever has anything to confirm: manages a project or heads a department."""
     return bool(ctx.ids("managed_projects") or ctx.ids("headed_departments"))
 
 
