@@ -52,7 +52,8 @@ def engine_options(settings: Settings) -> dict[str, Any]:
         "pool_size": settings.web_threads + 2,
         "max_overflow": 4,
         "pool_pre_ping": True,
-        "connect_args": {"prepare_threshold": None, "connect_timeout": 5, "application_name": "shuniu"},
+        # compiling a plan takes longer than any of our statements runs
+        "connect_args": {"prepare_threshold": None, "connect_timeout": 5, "application_name": "shuniu", "options": "-c jit=off"},
     }
 
 

@@ -56,7 +56,14 @@ def cells(what: type[Declared], names: Sequence[str], row: Row) -> dict[str, dic
     for name in names:
         if name in what.computed:
             c, value = what.computed[name], row.values.get(name)
-            out[name] = {"kind": c.kind, "display": c.display(value), "value": value, "href": None, "tone": getattr(value, "level", None), "hint": None}
+            out[name] = {
+                "kind": c.kind,
+                "display": c.display(value),
+                "value": value,
+                "href": None,
+                "tone": getattr(value, "level", None),
+                "hint": None,
+            }
         else:
             out[name] = cell(fields[name], row)
     return out

@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[Any, str]] = {
 }
 """Key, words and icon of every group, in order."""
 
-PHONE = ("/", "/daily-reports", "/team-board", "/warnings", "/projects")
+PHONE = ("/", "/my-report", "/team-board", "/confirmations", "/projects", "/warnings")
 """What the bottom bar of a phone offers first, when the person may use it."""
 
 
