@@ -64,7 +64,8 @@ def migrate(app: Flask, settings: Settings) -> None:
 def first_entity(conn: Connection) -> None:
     """Every installation has at least one legal entity; its name is the administrator's to change."""
     conn.exec_driver_sql(
-        """insert into kernel_entity (code, name) select 'HQ', '{"zh": "本公司", "en": "Our company"}' where not exists (select from kernel_entity)"""
+        """insert into kernel_entity (code, name) select 'HQ', '{"zh": "本公司", "en": "Our company"}'
+            where not exists (select from kernel_entity)"""
     )
 
 

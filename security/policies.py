@@ -47,7 +47,9 @@ def ensure_roles(conn: Connection) -> None:
     members = {
         tuple(r)
         for r in conn.execute(
-            text("select r.rolname, m.rolname from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member")
+            text(
+                "select r.rolname, m.rolname from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member"
+            )
         )
     }
 
@@ -165,12 +167,15 @@ begin
     from ab_user u left join security_account a on a.user_id = u.id where u.id = me;
   select coalesce(array_agg(r.id), '{{}}'), coalesce(array_agg(r.name), '{{}}') into role_ids, keys
     from ab_user_role ur join ab_role r on r.id = ur.role_id where ur.user_id = me;
-  select coalesce(array_agg(distinct s.scope order by s.scope), '{{}}') into held from security_role_scope s where s.role_id = any(role_ids);
+  select coalesce(array_agg(distinct s.scope order by s.scope), '{{}}') into held
+    from security_role_scope s where s.role_id = any(role_ids);
 {arrays}
   entity := coalesce((select (arrays->'entities'->>0)::bigint), (select min(id) from kernel_entity));
-  perform set_config('app.me', me::text, true), set_config('app.scopes', held::text, true), set_config('app.entity', coalesce(entity::text, ''), true);
-  return jsonb_build_object('me', me, 'username', user_name, 'name', full_name, 'locale', loc, 'theme', thm, 'session_id', sid, 'kind', kind,
-    'entity_id', entity, 'roles', keys, 'role_ids', role_ids, 'scopes', held, 'epoch', (select max(n) from security_epoch), 'arrays', arrays,
+  perform set_config('app.me', me::text, true), set_config('app.scopes', held::text, true),
+    set_config('app.entity', coalesce(entity::text, ''), true);
+  return jsonb_build_object('me', me, 'username', user_name, 'name', full_name, 'locale', loc, 'theme', thm,
+    'session_id', sid, 'kind', kind, 'entity_id', entity, 'roles', keys, 'role_ids', role_ids, 'scopes', held,
+    'epoch', (select max(n) from security_epoch), 'arrays', arrays,
     'role', case when cardinality(array(select unnest(held) intersect select unnest(array[{wide}]::text[]))) = 0 then 'app'
       else 'see_' || array_to_string(array(select unnest(held) intersect select unnest(array[{wide}]::text[]) order by 1), '_') end);
 end $fn$
@@ -232,8 +237,9 @@ begin
   else was := o; now_ := n; end if;
   if tg_nargs = 2 then root_ := coalesce(n->>tg_argv[1], o->>tg_argv[1])::bigint; end if;
   insert into audit_entry (actor, db_role, request_id, ip, reason, tbl, row_id, root_tbl, root_id, op, old, new)
-  values (nullif(current_setting('app.me', true), '')::bigint, current_setting('role', true), nullif(current_setting('app.request', true), ''),
-    nullif(current_setting('app.ip', true), ''), nullif(current_setting('app.reason', true), ''), tg_table_name, row_,
+  values (nullif(current_setting('app.me', true), '')::bigint, current_setting('role', true),
+    nullif(current_setting('app.request', true), ''), nullif(current_setting('app.ip', true), ''),
+    nullif(current_setting('app.reason', true), ''), tg_table_name, row_,
     case when tg_nargs = 2 then tg_argv[0] end, root_, lower(tg_op), was, now_);
   return null;
 end $fn$
@@ -268,7 +274,7 @@ FAB_READABLE = ("ab_role", "ab_permission", "ab_view_menu", "ab_permission_view"
 
 
 def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[str]:
-    """Grants of the tables without rules. A model says more than the default with `__table_args__ = {"info": {"grants": {"app": "select"}}}`."""
+    """Grants of the tables without rules; a model says more than the default with `{"info": {"grants": {"app": "select"}}}`."""
     for t in Base.metadata.sorted_tables:
         if t.name in tables:
             continue
@@ -283,7 +289,7 @@ def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[s
     for name in FAB_READABLE:
         yield f"grant select on {name} to app"
     # a history entry is read by whoever sees the row it is about
-    arms = " ".join(f"when '{n}' then exists (select 1 from {n} where {n}.id = audit_entry.row_id)" for n in sorted(tables))
+    arms = " ".join(f"when '{n}' then exists (select 1 from {n} where {n}.id = audit_entry.row_id)" for n in sorted(tables))  # noqa: S608
     yield "alter table audit_entry enable row level security"
     yield "alter table audit_entry force row level security"
     yield f"create policy see on audit_entry for select to app using (case tbl {arms} else false end)"
@@ -304,7 +310,10 @@ def drop(conn: Connection) -> None:
     for name, table in conn.execute(triggers).all():
         conn.exec_driver_sql(f'drop trigger "{name}" on "{table}"')
     for (signature,) in conn.execute(
-        text("select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'public' and p.proname like 'sees\\_%'")
+        text(
+            """select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+               where n.nspname = 'public' and p.proname like 'sees\\_%'"""
+        )
     ).all():
         conn.exec_driver_sql(f"drop function {signature}")
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from typing import Any
 
@@ -49,7 +50,7 @@ def _lambda(rule: Any) -> str:
 
 
 def _statement(rule: Any) -> str:
-    return inspect.getsource(inspect.getmodule(rule))
+    return inspect.getsource(sys.modules[rule.__module__])
 
 
 def page() -> str:

@@ -77,6 +77,7 @@ EMPLOYEE = (
     "view:hr.*",
     "!view:hr.GradeRate",
     "add,edit,archive,submit,cancel,approve,reject:hr.Leave",
+    "change_contact:hr.Employee",
     "*:project.*",
     "*:dailyreport.*",
     "view,acknowledge,assign,snooze,reopen,close:notify.Warning*",
@@ -94,7 +95,9 @@ EMPLOYEE = (
 BUILT_IN = (
     BuiltInRole("employee", "员工", "Employee", EMPLOYEE),
     BuiltInRole("leader", "公司领导", "Company leader", ("*:project.*", "view:web.*"), ("projects", "projects_admin")),
-    BuiltInRole("hr", "人力资源", "Human resources", ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement"), ("staff", "staff_admin", "rates")),
+    BuiltInRole(
+        "hr", "人力资源", "Human resources", ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement"), ("staff", "staff_admin", "rates")
+    ),
     BuiltInRole("qa", "质量保证", "Quality assurance", (), ("projects",)),
     BuiltInRole("finance", "财务", "Finance", ("view:hr.GradeRate",), ("rates",)),
     BuiltInRole("sales", "销售", "Sales"),
@@ -136,7 +139,9 @@ def grant(conn: Any, user_id: int, key: str) -> None:
 
 def revoke(conn: Any, user_id: int, key: str) -> None:
     """Takes the role *key* from *user_id*."""
-    conn.execute(text("delete from ab_user_role where user_id = :u and role_id = (select id from ab_role where name = :k)"), {"u": user_id, "k": key})
+    conn.execute(
+        text("delete from ab_user_role where user_id = :u and role_id = (select id from ab_role where name = :k)"), {"u": user_id, "k": key}
+    )
     bump(conn)
 
 
@@ -149,26 +154,32 @@ def sync(conn: Connection, permissions: set[tuple[str, str]]) -> None:
     for r in BUILT_IN:
         role = conn.execute(text("select id from ab_role where name = :k"), {"k": r.key}).scalar()
         if role is None:
-            role = conn.execute(text("insert into ab_role (id, name) values (nextval('ab_role_id_seq'), :k) returning id"), {"k": r.key}).scalar_one()
+            role = conn.execute(
+                text("insert into ab_role (id, name) values (nextval('ab_role_id_seq'), :k) returning id"), {"k": r.key}
+            ).scalar_one()
             fresh.add(r.key)
             for s in r.scopes:
                 conn.execute(text("insert into security_role_scope (role_id, scope) values (:r, :s)"), {"r": role, "s": s})
         conn.execute(
-            text("""insert into security_role (role_id, label, built_in) values (:r, jsonb_build_object('zh', cast(:zh as text), 'en', cast(:en as text)), true)
+            text("""insert into security_role (role_id, label, built_in)
+                    values (:r, jsonb_build_object('zh', cast(:zh as text), 'en', cast(:en as text)), true)
                     on conflict (role_id) do nothing"""),
             {"r": role, "zh": r.zh, "en": r.en},
         )
     known = {tuple(k) for k in conn.execute(text("select verb, view from security_known_permission"))}
     for verb, view in sorted(permissions):
         conn.execute(
-            text("insert into ab_permission (id, name) values (nextval('ab_permission_id_seq'), :n) on conflict (name) do nothing"), {"n": f"can_{verb}"}
+            text("insert into ab_permission (id, name) values (nextval('ab_permission_id_seq'), :n) on conflict (name) do nothing"),
+            {"n": f"can_{verb}"},
         )
         conn.execute(
-            text("insert into ab_view_menu (id, name) values (nextval('ab_view_menu_id_seq'), :n) on conflict (name) do nothing"), {"n": view}
+            text("insert into ab_view_menu (id, name) values (nextval('ab_view_menu_id_seq'), :n) on conflict (name) do nothing"),
+            {"n": view},
         )
         conn.execute(
             text("""insert into ab_permission_view (id, permission_id, view_menu_id)
-                    select nextval('ab_permission_view_id_seq'), p.id, v.id from ab_permission p, ab_view_menu v where p.name = :p and v.name = :v
+                    select nextval('ab_permission_view_id_seq'), p.id, v.id from ab_permission p, ab_view_menu v
+                     where p.name = :p and v.name = :v
                     on conflict (permission_id, view_menu_id) do nothing"""),
             {"p": f"can_{verb}", "v": view},
         )

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import false, select
+from sqlalchemy import select
 
 from portal.kernel.db import session
 from portal.kernel.document import Record
@@ -272,7 +272,7 @@ def available(record: Record) -> list[tuple[Action, bool, str]]:
     mine = [a for a in actions_of(model) if allowed(*a.permission)]
     if not mine:
         return []
-    columns = [(a.by(model, Bound(ctx)) if a.by else false()).label(a.name) for a in mine]
+    columns = [a.by(model, Bound(ctx)).label(a.name) for a in mine]
     row = session().execute(select(*columns).where(model.id == record.id)).one_or_none()
     out = []
     for a in mine:

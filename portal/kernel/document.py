@@ -29,7 +29,7 @@ def live_unique(name: str, *columns: Any) -> Index:
     return Index(name, *columns, unique=True, postgresql_where=text("archived_at IS NULL"))
 
 
-class Record(db.Model):  # type: ignore[name-defined]
+class Record(db.Model):  # type: ignore[name-defined,misc]
     """A business row: seen by `see`, changed by `change`, versioned, archived instead of deleted, with its whole history kept.
 
     A subclass declares `def see(c, v)` and `def change(c, v)`: SQL over its columns *c* for a viewer *v* (security.visibility).
@@ -98,7 +98,9 @@ class Document(Record):
     EDITABLE: ClassVar[tuple[str, ...] | None] = ("draft", "rejected")
     NUMBER_SERIES: ClassVar[str] = ""
 
-    number: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number"), "protected": True})
+    number: Mapped[str | None] = mapped_column(
+        Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number"), "protected": True}
+    )
     state: Mapped[str] = mapped_column(Text, server_default="draft", sort_order=-9, info={"label": _l("State")})
 
     @declared_attr
