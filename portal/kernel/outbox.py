@@ -17,6 +17,7 @@ import orjson
 import structlog
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 
 from portal.kernel import broker, calendar
 from portal.kernel.db import Base, after_commit, session, unrestricted
@@ -177,7 +178,7 @@ def deliver(letter: Letter, token: str) -> bool:
             s.execute(_DONE, {"id": letter.id})
     except Exception as error:
         dead = _failed(letter, token, error)
-        bound.warning("outbox.dead" if dead else "outbox.failed", error=f"{type(error).__name__}: {error}")
+        bound.warning("outbox.dead" if dead else "outbox.failed", error=problem_of(error))
         return False
     bound.debug("outbox.done")
     return True
@@ -189,9 +190,15 @@ def pause_after(attempts: int) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
 
+def problem_of(error: Exception) -> str:
+    """*error* in one line for logs and administrators: of the database's errors neither the statement nor its values."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0][:500]
+
+
 def _failed(letter: Letter, token: str, error: Exception) -> bool:
     """Record that *letter* failed; True when it is dead now."""
-    problem = f"{type(error).__name__}: {error}"[:2000]
+    problem = problem_of(error)
     values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts), "most": MAX_ATTEMPTS}
     with unrestricted("outbox: record a failure") as s:
         row = s.execute(_FAILED, values).one_or_none()

@@ -38,23 +38,24 @@ select distinct on (1) coalesce(r.key, r.record_type || ':' || r.record_id) as k
        = any(cast(:w_ids as bigint[]))
  order by 1, r.record_id
 """
-# "not in" is a hashed sub-plan whatever the planner believes about sizes; "not exists" became a nested loop here
+# "not in" is a hashed sub-plan whatever the planner believes about sizes; joins and "not exists" became nested loops here
 _APPLY = """
 with found as materialized (%(found)s),
 cleared as (
   update notify_warning w set state = 'closed', closed_at = :w_now, changed_at = :w_now, version = w.version + 1
    where w.rule_id = :w_rule and w.state <> 'closed' and w.key not in (select key from found) returning w.id),
+stale as materialized (
+  select w.id, w.key, w.severity as was, w.state as state_was from notify_warning w
+   where w.rule_id = :w_rule and w.state <> 'closed' and (w.state = 'snoozed' and w.snoozed_until <= :w_now
+     or (w.key, md5(row(w.params, w.severity, w.subject, w.project_id, w.department_id, w.user_id, w.receivers)::text)) not in
+        (select key, md5(row(params, severity, subject, project_id, department_id, user_id, receivers)::text) from found))),
 changed as (
   update notify_warning w set params = f.params, severity = f.severity, subject = f.subject, project_id = f.project_id,
          department_id = f.department_id, user_id = f.user_id, receivers = f.receivers, changed_at = :w_now, version = w.version + 1,
-         state = case when o.state = 'snoozed' and o.snoozed_until <= :w_now then 'open' else o.state end,
-         snoozed_until = case when o.snoozed_until > :w_now then o.snoozed_until end
-    from found f, notify_warning o
-   where w.rule_id = :w_rule and w.key = f.key and w.state <> 'closed' and o.id = w.id
-     and ((o.params, o.severity, o.subject, o.project_id, o.department_id, o.user_id, o.receivers)
-          is distinct from (f.params, f.severity, f.subject, f.project_id, f.department_id, f.user_id, f.receivers)
-          or o.state = 'snoozed' and o.snoozed_until <= :w_now)
-   returning w.id, w.receivers, w.severity, o.severity as was, o.state as state_was),
+         state = case when w.state = 'snoozed' and w.snoozed_until <= :w_now then 'open' else w.state end,
+         snoozed_until = case when w.snoozed_until > :w_now then w.snoozed_until end
+    from found f, stale o where o.key = f.key and w.id = o.id
+   returning w.id, w.receivers, w.severity, o.was, o.state_was),
 raised as (
   insert into notify_warning (rule_id, code, key, record_type, record_id, subject, project_id, department_id, user_id, receivers,
                               severity, params, raised_at, changed_at)
@@ -101,7 +102,7 @@ def _fixed_receivers(words: list[str]) -> list[int]:
     return sorted(ids)
 
 
-def scan(rule_id: int) -> Outcome | None:
+def scan(rule_id: int, *, any_day: bool = False) -> Outcome | None:
     """Raise, update and close the warnings of one rule, and tell the receivers of new ones: one transaction.
 
     Runs inside `unrestricted`.  None when the rule is switched off, unknown, or rests today.
@@ -111,7 +112,7 @@ def scan(rule_id: int) -> Outcome | None:
     declared = rules.declared.get(rule.code) if rule is not None else None
     if rule is None or declared is None or not rule.enabled:
         return None
-    if rule.workdays_only and not WorkingCalendar.load().is_workday(calendar.today()):
+    if rule.workdays_only and not any_day and not WorkingCalendar.load().is_workday(calendar.today()):
         return None
     begun, now = time.perf_counter(), calendar.now()
     found, values = _values(rule, declared)

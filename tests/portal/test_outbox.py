@@ -119,6 +119,16 @@ def test_a_dead_letter_is_kept_and_can_be_sent_again() -> None:
     assert outbox.drain() == 1 and traces() == ["1"]
 
 
+def test_what_is_recorded_of_a_database_error_holds_no_values() -> None:
+    broken_row = {"value": "secret" * 3}
+    with unrestricted("test"):
+        outbox.enqueue("test.note", broken_row, key="a")
+        outbox.enqueue("test.note", broken_row, key="b")
+    outbox.drain()
+    (failed,) = [row for row in rows() if row.last_error]
+    assert failed.last_error.startswith("UniqueViolation") and "secret" not in failed.last_error and "insert" not in failed.last_error
+
+
 def test_pauses_grow_and_end_at_an_hour() -> None:
     pauses = [outbox.pause_after(n).total_seconds() for n in range(1, 20)]
     assert pauses[0] < 3 and all(later > 1.3 * sooner for sooner, later in itertools.pairwise(pauses[:11]))
