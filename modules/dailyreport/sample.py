@@ -13,34 +13,85 @@ from portal.kernel.db import session
 # what people of a kind of post write; %(n)s stands for a number
 DONE: dict[str, tuple[str, ...]] = {
     "build": (
-        "完成告警规则模块的接口开发与自测", "修复 3 个联调问题，补充单元测试", "重构数据接入服务，压测通过", "泵站远程控制界面开发", "代码评审 4 个合并请求，修改 2 处",
-        "梳理第三方平台接口文档，编写对接程序", "排查夜间任务超时，优化慢查询", "完成权限模块联调，更新接口说明", "移动端页面适配与回归",
+        "完成告警规则模块的接口开发与自测",
+        "修复 3 个联调问题，补充单元测试",
+        "重构数据接入服务，压测通过",
+        "泵站远程控制界面开发",
+        "代码评审 4 个合并请求，修改 2 处",
+        "梳理第三方平台接口文档，编写对接程序",
+        "排查夜间任务超时，优化慢查询",
+        "完成权限模块联调，更新接口说明",
+        "移动端页面适配与回归",
     ),
     "data": (
-        "清洗计量数据，补齐缺失时段", "能耗模型训练与误差分析", "数据质量规则 12 条上线", "搭建指标口径字典", "编写报表取数脚本并核对", "与客户确认主数据编码方案",
+        "清洗计量数据，补齐缺失时段",
+        "能耗模型训练与误差分析",
+        "数据质量规则 12 条上线",
+        "搭建指标口径字典",
+        "编写报表取数脚本并核对",
+        "与客户确认主数据编码方案",
         "历史数据迁移第二批，抽样核对一致",
     ),
     "test": (
-        "执行回归用例 46 条，提交缺陷 5 个", "编写性能测试脚本", "复测上周缺陷，关闭 7 个", "过程检查：需求评审记录", "搭建验收测试环境", "用例评审，补充边界场景",
+        "执行回归用例 46 条，提交缺陷 5 个",
+        "编写性能测试脚本",
+        "复测上周缺陷，关闭 7 个",
+        "过程检查：需求评审记录",
+        "搭建验收测试环境",
+        "用例评审，补充边界场景",
     ),
     "site": (
-        "现场安装采集终端 6 台并调试", "配合客户机房上架布线", "现场培训操作人员 8 人", "巡检 4 个站点，更换 1 台网关", "处理客户报修 3 起", "验收资料整理与签字",
+        "现场安装采集终端 6 台并调试",
+        "配合客户机房上架布线",
+        "现场培训操作人员 8 人",
+        "巡检 4 个站点，更换 1 台网关",
+        "处理客户报修 3 起",
+        "验收资料整理与签字",
         "割接演练，记录问题 2 项",
     ),
     "sales": (
-        "拜访客户，沟通二期需求", "编写投标技术方案", "跟进合同付款条款", "整理本周商机进展", "组织方案汇报会", "市场活动物料准备",
+        "拜访客户，沟通二期需求",
+        "编写投标技术方案",
+        "跟进合同付款条款",
+        "整理本周商机进展",
+        "组织方案汇报会",
+        "市场活动物料准备",
     ),
     "manage": (
-        "项目例会，更新里程碑计划", "协调人员与资源，处理风险 2 项", "审核交付物与周报", "与客户对齐下阶段范围", "部门工作安排与评审", "预算执行情况核对",
+        "项目例会，更新里程碑计划",
+        "协调人员与资源，处理风险 2 项",
+        "审核交付物与周报",
+        "与客户对齐下阶段范围",
+        "部门工作安排与评审",
+        "预算执行情况核对",
     ),
     "office": (
-        "票据审核与凭证整理", "供应商比价与询价", "合同条款审阅", "员工入职手续办理", "档案整理归档", "系统巡检与备份检查", "制度修订意见收集",
+        "票据审核与凭证整理",
+        "供应商比价与询价",
+        "合同条款审阅",
+        "员工入职手续办理",
+        "档案整理归档",
+        "系统巡检与备份检查",
+        "制度修订意见收集",
     ),
-}  # fmt: skip
+}
 POSTS = {
-    "ARC": "build", "DEV": "build", "DAT": "data", "TST": "test", "QA": "test", "IMP": "site", "SVC": "site", "OPS": "office", "SAL": "sales",
-    "MKT": "sales", "PM": "manage", "DM": "manage", "DIR": "manage", "MGR": "manage", "GM": "manage",
-}  # fmt: skip
+    "ARC": "build",
+    "DEV": "build",
+    "DAT": "data",
+    "TST": "test",
+    "QA": "test",
+    "IMP": "site",
+    "SVC": "site",
+    "OPS": "office",
+    "SAL": "sales",
+    "MKT": "sales",
+    "PM": "manage",
+    "DM": "manage",
+    "DIR": "manage",
+    "MGR": "manage",
+    "GM": "manage",
+}
 OTHER = {
     "department": ("部门例会与任务安排", "整理部门周报", "新人带教", "部门资料整理"),
     "meeting": ("周例会，评审接口规范", "跨部门协调会", "月度复盘会议"),
@@ -49,11 +100,23 @@ OTHER = {
     "other": ("资产盘点", "消防演练", "体检"),
 }
 PLANS = (
-    "继续联调剩余接口；复测不通过的用例", "完成设计文档并提交评审", "现场调试第二批终端", "跟进客户确认意见", "修复遗留缺陷，准备提测", "整理验收资料", "推进下一里程碑的准备工作", "编写周报，参加例会",
-)  # fmt: skip
+    "继续联调剩余接口；复测不通过的用例",
+    "完成设计文档并提交评审",
+    "现场调试第二批终端",
+    "跟进客户确认意见",
+    "修复遗留缺陷，准备提测",
+    "整理验收资料",
+    "推进下一里程碑的准备工作",
+    "编写周报，参加例会",
+)
 PROBLEMS = (
-    "第三方厂商接口文档与实际不一致，影响联调 1 天", "客户现场网络不稳定，数据偶有中断", "测试环境缺少 2 台采集网关", "割接窗口与客户月结冲突，需要改期", "需求变更尚未确认，存在返工风险", "设备到货比计划晚一周",
-)  # fmt: skip
+    "第三方厂商接口文档与实际不一致，影响联调 1 天",
+    "客户现场网络不稳定，数据偶有中断",
+    "测试环境缺少 2 台采集网关",
+    "割接窗口与客户月结冲突，需要改期",
+    "需求变更尚未确认，存在返工风险",
+    "设备到货比计划晚一周",
+)
 REASONS = ("工时与会议记录不符，请核对", "请写明完成的具体内容", "这部分应记在另一个项目上")
 COMMENTS = (
     "做得扎实，辛苦了。",
@@ -91,46 +154,50 @@ _OPEN = """
 create temporary table sample_open on commit drop as
 select project_id, to_state, day as from_day, lead(day) over (partition by project_id order by id) as to_day from project_state_change
 """
+# a member works on a project as much as was planned for the membership, now a little more, now less; a PM an hour or two
 _PROJECTS = """
 create temporary table sample_project on commit drop as
-select d.user_id, d.day, p.id as project_id, coalesce(p.number || ' ', '') || p.name as label, p.pm_id, x.manager_id,
-       row_number() over (partition by d.user_id, d.day order by hashtextextended(d.user_id || ':' || p.id || to_char(d.day, 'IYYYIW'), 3)) as n
-  from sample_day d
-  join (select m.user_id, m.project_id, m.from_day, m.to_day, r.after_completion from project_member m join project_role r on r.id = m.role_id
-         where m.archived_at is null
-        union all select pm_id, id, date '2000-01-01', null, false from project_project) t
-    on t.user_id = d.user_id and t.from_day <= d.day and (t.to_day is null or t.to_day > d.day)
-  join project_project p on p.id = t.project_id and p.archived_at is null
-  join project_domain x on x.id = p.domain_id
-  join sample_open o on o.project_id = p.id and o.from_day <= d.day and (o.to_day is null or o.to_day > d.day)
-   and (o.to_state = 'active' or o.to_state = 'completed' and t.after_completion and d.g < 300)
- where not (p.name = :silent and d.ago between 0 and 7)
+select * from (select *, row_number() over w as n, sum(hours) over w as running
+  from (
+    select d.user_id, d.day, p.id as project_id, coalesce(p.number || ' ', '') || p.name as label, p.pm_id, x.manager_id,
+           greatest(1.0, least(8.0, round(2 * t.rate * (0.95 + 0.55 * (abs(hashtextextended(d.user_id || ':' || p.id, 3)) % 100) / 100.0)) / 2.0))
+             as hours
+      from sample_day d
+      join (select m.user_id, m.project_id, m.from_day, m.to_day, r.after_completion,
+                   m.planned_hours * 7 / 5 / greatest(1, coalesce(m.to_day, p.ends_on) - m.from_day) as rate
+              from project_member m join project_role r on r.id = m.role_id join project_project p on p.id = m.project_id
+             where m.archived_at is null
+            union all select pm_id, id, date '2000-01-01', null, false, 1.5 from project_project) t
+        on t.user_id = d.user_id and t.from_day <= d.day and (t.to_day is null or t.to_day > d.day)
+      join project_project p on p.id = t.project_id and p.archived_at is null
+      join project_domain x on x.id = p.domain_id
+      join sample_open o on o.project_id = p.id and o.from_day <= d.day and (o.to_day is null or o.to_day > d.day)
+       and (o.to_state = 'active' or o.to_state = 'completed' and t.after_completion and d.g < 300)
+     where not (p.name = :silent and d.ago between 0 and 7)
+       and abs(hashtextextended(d.user_id || ':' || p.id || ':' || d.day, 13)) % 100 < 88) found
+window w as (partition by user_id, day order by hours desc, project_id)) counted
+where n <= 3 and running <= 9
 """
-# one or two projects and often something else; people on no project do department work
+# what the projects leave of the day is other work, in one line or two
 _LINES = """
 create temporary table sample_line on commit drop as
-with taken as (select user_id, day, count(*) as projects from sample_project group by user_id, day),
-     mine as (select d.*, coalesce(t.projects, 0) as projects from sample_day d left join taken t using (user_id, day)),
+with done as (select user_id, day, sum(hours) as hours from sample_project group by user_id, day),
      wanted as (
-       select *, least(projects, case when g % 10 < 6 then 1 else 2 end) as taken, (g % 10 in (0, 3, 7) or projects = 0) as aside,
-              case when h between 905 and 945 then 2.0 when h between 946 and 955 then 3.5 when h % 29 = 0 then -0.5 else 0 end as extra
-         from mine),
+       select d.*, case when h between 905 and 945 then 2.0 when h between 946 and 955 then 3.5 when h % 29 = 0 then -0.5 else 0 end as extra,
+              coalesce(done.hours, 0) as taken
+         from sample_day d left join done using (user_id, day)),
+     rest as (select *, 8.0 + extra - taken as left_over from wanted),
      parts as (
-       select w.user_id, w.day, w.ago, w.post, w.g, p.project_id, p.label, null as category, p.n as position, p.pm_id = w.user_id as own,
-              coalesce(p.manager_id <> w.user_id, false) as managed,
-              case when w.taken = 1 then 8.0 + w.extra - case when w.aside then 1.5 else 0 end
-                   when p.n = 1 then 5.0 + w.extra - case when w.aside then 1.0 else 0 end
-                   else 3.0 - case when w.aside then 0.5 else 0 end end as hours
-         from wanted w join sample_project p on p.user_id = w.user_id and p.day = w.day and p.n <= w.taken
+       select w.user_id, w.day, w.ago, w.post, w.g, p.project_id, p.label, null as category, p.n as position, p.pm_id = w.user_id as own, p.hours
+         from rest w join sample_project p on p.user_id = w.user_id and p.day = w.day
        union all
-       select w.user_id, w.day, w.ago, w.post, w.g, null, null,
-              case when w.projects = 0 then 'department' else (array['meeting', 'department', 'training', 'meeting', 'presales'])[1 + w.h % 5] end,
-              9, false, false, case when w.projects = 0 then 8.0 + w.extra - case when w.h % 3 = 0 then 1.5 else 0 end else 1.5 end
-         from wanted w where w.aside
+       select user_id, day, ago, post, g, null, null,
+              (array['department', 'department', 'presales', 'department', 'other'])[1 + g % 5], 9, false,
+              left_over - case when left_over > 3 and h % 3 = 0 then 1.5 else 0 end
+         from rest where left_over >= 0.5
        union all
-       select w.user_id, w.day, w.ago, w.post, w.g, null, null, (array['meeting', 'training', 'other', 'meeting', 'presales'])[1 + w.g % 5],
-              10, false, false, 1.5
-         from wanted w where w.projects = 0 and w.h % 3 = 0)
+       select user_id, day, ago, post, g, null, null, (array['meeting', 'training', 'meeting', 'other'])[1 + g % 4], 10, false, 1.5
+         from rest where left_over > 3 and h % 3 = 0)
 select *, abs(hashtextextended(user_id || ':' || day || ':' || position, 5)) % 1000 as k from parts
 """
 _HEADS = """
@@ -147,7 +214,7 @@ _REPORTS = """
 insert into dailyreport_report (author_id, day, state, hours, overtime, overtime_hours, plan, problems, submitted_at, late, created_at, created_by)
 select d.user_id, d.day, x.state, l.hours, l.hours > 8, greatest(l.hours - 8, 0),
        (cast(:plans as text[]))[1 + d.g % cardinality(cast(:plans as text[]))],
-       case when d.g % 31 = 0 then (cast(:problems as text[]))[1 + d.h % cardinality(cast(:problems as text[]))] end,
+       case when d.g % case when d.ago < 5 then 11 else 31 end = 0 then (cast(:problems as text[]))[1 + d.h % cardinality(cast(:problems as text[]))] end,
        case when x.state = 'submitted' then t.at end, x.state = 'submitted' and x.late, t.at, d.user_id
   from sample_day d join (select user_id, day, sum(hours) as hours from sample_line group by user_id, day) l using (user_id, day)
   cross join lateral (select case when d.ago = 0 and d.h >= 985 then 'draft' else 'submitted' end as state,
@@ -220,8 +287,20 @@ def load(anchor: date) -> None:
     }
     s.execute(text("set local jit = off"))  # compiling costs more than it saves here
     for statement in (
-        _PEOPLE, _ABSENT, _OPEN, _PROJECTS, _LINES, _HEADS, "analyze sample_day", "analyze sample_line", _REPORTS, _LINE_ROWS, _TEXTS, _COMMENTS, _LIKES,
-    ):  # fmt: skip
+        _PEOPLE,
+        _ABSENT,
+        _OPEN,
+        _PROJECTS,
+        _LINES,
+        _HEADS,
+        "analyze sample_day",
+        "analyze sample_line",
+        _REPORTS,
+        _LINE_ROWS,
+        _TEXTS,
+        _COMMENTS,
+        _LIKES,
+    ):
         used = {name: value for name, value in values.items() if f":{name}" in statement}
         s.execute(text(statement), used)
     first = rules.month_of(anchor - timedelta(days=365))

@@ -13,6 +13,8 @@ from portal.kernel.calendar import today
 from portal.kernel.db import unrestricted
 from portal.kernel.document import User
 from portal.kernel.settings import settings
+from portal.notify import warnings
+from portal.notify.models import WarningRule
 from portal.schema import migrate as migrate_schema
 from security import accounts
 
@@ -40,6 +42,8 @@ def load_sample(app: Flask, anchor: date | None = None) -> bool:
             if importlib.util.find_spec(f"modules.{name}.sample"):
                 importlib.import_module(f"modules.{name}.sample").load(anchor or today())
         s.flush()
+        for rule_id in s.scalars(select(WarningRule.id).where(WarningRule.enabled)).all():
+            warnings.scan(rule_id, any_day=True)
         for user_id in s.scalars(select(User.id).where(User.username.in_(SAMPLE_ACCOUNTS))):
             accounts.set_password(user_id, PASSWORD)  # counts only where single sign-on is off
     return True

@@ -21,6 +21,7 @@ from modules.hr.models import (
     Leave,
     Post,
 )
+from modules.hr.sample.announcements import announce
 from modules.hr.sample.roster import ACCOUNTS, CITIES, DEPARTMENTS, GRADES, HEADS, OTHERS, POSTS
 from portal.kernel.calendar import WorkingCalendar, moment
 from portal.kernel.db import session
@@ -41,6 +42,7 @@ def load(anchor: date) -> None:
     company.heads()
     company.history()
     company.leaves()
+    announce(anchor, company.users["hr"])
 
 
 def subject_of(username: str) -> str:
