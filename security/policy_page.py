@@ -2,9 +2,10 @@
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
-from typing import Any
+from typing import Any, cast
 
 from portal.kernel.document import Record, records
 from portal.kernel.module import contexts, module_of, scopes
@@ -18,39 +19,34 @@ visible answers exactly like one that does not exist. Row-level security of the 
 """
 
 
-def _body(rule: Any) -> str:
-    """The returned expression of a rule, as written."""
-    function = ast.parse(textwrap.dedent(inspect.getsource(rule.__func__))).body[0]
-    found = next(n for n in ast.walk(function) if isinstance(n, ast.Return))
-    return ast.unparse(found.value) if found.value else ""
+def _words(rule: Any) -> str:
+    """A rule's statements as written, docstring left out, `v.` and `c.` dropped."""
+    function = getattr(rule, "__func__", rule)
+    if function.__name__ == "<lambda>":
+        text = ast.unparse(_lambda(function).body)
+    else:
+        node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        body = cast(ast.FunctionDef, node).body
+        kept = [n for n in body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+        text = "; ".join(ast.unparse(n.value) if isinstance(n, ast.Return) and n.value else ast.unparse(n) for n in kept)
+    return re.sub(r"\b[vc]\.", "", text)
 
 
-def _readable(rule: Any) -> str:
-    text = _body(rule)
-    for old, new in (("v.", ""), ("c.", "")):
-        text = text.replace(old, new)
-    return text
+def _lambda(function: Any) -> ast.Lambda:
+    """The node of a lambda, found by where its code begins: several may stand on one line."""
+    first = next(p for p in function.__code__.co_positions() if p[2] is not None and p[3] is not None and p[3] > p[2])
+    tree = ast.parse(inspect.getsource(sys.modules[function.__module__]))
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.body.lineno <= (first[0] or 0) <= (n.body.end_lineno or 0)]
+    within = [n for n in found if (n.body.lineno, n.body.col_offset) <= (first[0] or 0, first[2] or 0)]
+    return max(within, key=lambda n: (n.body.lineno, n.body.col_offset))
 
 
 def _actions(c: type[Record]) -> str:
     lines = []
     for a in actions_of(c):
-        source = inspect.getsource(a.by).strip() if a.by.__name__ != "<lambda>" else _lambda(a.by)
         arrow = f"{' | '.join(a.sources)} → {a.to}" if a.to else "any state" if a.sources == ("*",) else " | ".join(a.sources)
-        lines.append(f"  - `{a.name}` ({arrow}): `{source}`")
+        lines.append(f"  - `{a.name}` ({arrow}): `{_words(a.by)}`")
     return "\n".join(lines)
-
-
-def _lambda(rule: Any) -> str:
-    tree = ast.parse(textwrap.dedent(_statement(rule)))
-    found = [n for n in ast.walk(tree) if isinstance(n, ast.Lambda)]
-    line = rule.__code__.co_firstlineno
-    best = min(found, key=lambda n: abs(n.lineno - line), default=None) if found else None
-    return ast.unparse(best.body).replace("v.", "").replace("c.", "") if best else "?"
-
-
-def _statement(rule: Any) -> str:
-    return inspect.getsource(sys.modules[rule.__module__])
 
 
 def page() -> str:
@@ -65,10 +61,10 @@ def page() -> str:
             module = module_of(c)
             out.append(f"\n## {module}\n")
         out.append(f"- **{c.__name__}** (`{c.__tablename__}`)")
-        out.append(f"  - sees: `{_readable(c.see)}`")
+        out.append(f"  - sees: `{_words(c.see)}`")
         for scope, where in c.wide.items():
-            out.append(f"  - sees with scope `{scope}`: {'every row' if where is None else '`' + _lambda(where) + '`'}")
-        out.append(f"  - changes: `{_readable(c.change)}`")
+            out.append(f"  - sees with scope `{scope}`: {'every row' if where is None else '`' + _words(where) + '`'}")
+        out.append(f"  - changes: `{_words(c.change)}`")
         actions = _actions(c)
         if actions:
             out.append(actions)
