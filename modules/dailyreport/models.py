@@ -67,10 +67,10 @@ class DailyReport(Record):
     )
     wide = {"staff": None}
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.author_id)
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return false()
 
     def __str__(self) -> str:
@@ -153,10 +153,10 @@ class ReportLine(Record):
     )
     wide = {"staff": None, "projects": lambda c: c.project_id.is_not(None)}
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return or_(v.has("staff", c.author_id), v.has("managed_projects", c.project_id))
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return false()
 
     def __str__(self) -> str:
@@ -180,11 +180,11 @@ class LineText(Record):
 
     wide = {"projects": lambda c: c.project_id.is_not(None), "staff": lambda c: c.project_id.is_(None)}
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         may_see_project = or_(c.project_id.is_(None), v.has("projects", c.project_id))
         return or_(c.author_id == v.me, v.has("managed_projects", c.project_id), and_(v.has("staff", c.author_id), may_see_project))
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return false()
 
     def __str__(self) -> str:
@@ -205,10 +205,10 @@ class ReportDraft(Record):
 
     __table_args__ = (live_unique("dailyreport_draft_author_day", "author_id", "day"),)
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return c.author_id == v.me
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return false()
 
     def __str__(self) -> str:
@@ -231,10 +231,10 @@ class ReportComment(Record):
     __table_args__ = (CheckConstraint("length(trim(body)) > 0", name="dailyreport_comment_body"),)
     wide = {"staff": None}
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.report_author_id)
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return false()
 
     def __str__(self) -> str:
@@ -256,10 +256,10 @@ class ReportLike(Record):
     __table_args__ = (live_unique("dailyreport_like_once", "report_id", "author_id"),)
     wide = {"staff": None}
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.has("staff", c.report_author_id)
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return false()
 
     def __str__(self) -> str:
@@ -280,10 +280,10 @@ class ClosedMonth(Record):
         CheckConstraint("extract(day from month) = 1", name="dailyreport_closed_month_first"),
     )
 
-    def see(c, v):
+    def see(c: Any, v: Any) -> Any:
         return v.person
 
-    def change(c, v):
+    def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
     def __str__(self) -> str:

@@ -134,13 +134,16 @@ SLACK = "IMP2"
 _PEOPLE = """
 create temporary table sample_day on commit drop as
 select e.user_id, e.department_id, d.code as department, p.code as post, w.day, w.ago, w.following,
-       abs(hashtextextended(e.user_id || ':' || w.day, 7)) % 1000 as h, abs(hashtextextended(w.day || '/' || e.user_id, 11)) % 1000 as g
+       abs(hashtextextended(e.user_id || ':' || w.day, 7)) % 1000 as h, abs(hashtextextended(w.day || '/' || e.user_id,
+         11)) % 1000 as g
   from hr_employee e join hr_employment m on m.employee_id = e.id join hr_department d on d.id = e.department_id
   left join hr_post p on p.id = e.post_id
-  cross join (select day, row_number() over (order by day desc) - 1 as ago, coalesce(lead(day) over (order by day), cast(:after as date)) as following
+  cross join (select day, row_number() over (order by day desc) - 1 as ago, coalesce(lead(day) over (order by day),
+    cast(:after as date)) as following
                 from unnest(cast(:workdays as date[])) as x(day)) w
  where m.joined_on <= w.day and (m.left_on is null or m.left_on >= w.day) and e.archived_at is null
-   and not exists (select from hr_leave v where v.user_id = e.user_id and v.state = 'approved' and v.kind <> 'trip' and v.archived_at is null
+   and not exists (select from hr_leave v where v.user_id = e.user_id and v.state = 'approved' and v.kind <> 'trip'
+     and v.archived_at is null
                       and (v.from_day < w.day or v.from_day = w.day and v.from_half = 'am')
                       and (v.to_day > w.day or v.to_day = w.day and v.to_half = 'pm'))
 """
@@ -160,7 +163,8 @@ create temporary table sample_project on commit drop as
 select * from (select *, row_number() over w as n, sum(hours) over w as running
   from (
     select d.user_id, d.day, p.id as project_id, coalesce(p.number || ' ', '') || p.name as label, p.pm_id, x.manager_id,
-           greatest(1.0, least(8.0, round(2 * t.rate * (0.95 + 0.55 * (abs(hashtextextended(d.user_id || ':' || p.id, 3)) % 100) / 100.0)) / 2.0))
+           greatest(1.0, least(8.0, round(2 * t.rate * (0.95 + 0.55 * (abs(hashtextextended(d.user_id || ':' || p.id,
+             3)) % 100) / 100.0)) / 2.0))
              as hours
       from sample_day d
       join (select m.user_id, m.project_id, m.from_day, m.to_day, r.after_completion,
@@ -183,12 +187,14 @@ _LINES = """
 create temporary table sample_line on commit drop as
 with done as (select user_id, day, sum(hours) as hours from sample_project group by user_id, day),
      wanted as (
-       select d.*, case when h between 905 and 945 then 2.0 when h between 946 and 955 then 3.5 when h % 29 = 0 then -0.5 else 0 end as extra,
+       select d.*, case when h between 905 and 945 then 2.0 when h between 946 and 955 then 3.5 when h % 29 = 0 then -0.5
+         else 0 end as extra,
               coalesce(done.hours, 0) as taken
          from sample_day d left join done using (user_id, day)),
      rest as (select *, 8.0 + extra - taken as left_over from wanted),
      parts as (
-       select w.user_id, w.day, w.ago, w.post, w.g, p.project_id, p.label, null as category, p.n as position, p.pm_id = w.user_id as own, p.hours
+       select w.user_id, w.day, w.ago, w.post, w.g, p.project_id, p.label, null as category, p.n as position,
+         p.pm_id = w.user_id as own, p.hours
          from rest w join sample_project p on p.user_id = w.user_id and p.day = w.day
        union all
        select user_id, day, ago, post, g, null, null,
@@ -204,47 +210,60 @@ _HEADS = """
 create temporary table sample_head on commit drop as
 with recursive up(author, department, depth) as (
   select user_id, department_id, 0 from hr_employee
-  union all select up.author, t.parent_id, up.depth + 1 from hr_department t join up on t.id = up.department where t.parent_id is not null)
+  union all select up.author, t.parent_id, up.depth + 1
+    from hr_department t join up on t.id = up.department where t.parent_id is not null)
 select distinct on (up.author) up.author, x.user_id
   from up join hr_department_head x on x.department_id = up.department
  where x.user_id <> up.author and x.kind = 'head' and x.archived_at is null and x.to_day is null
  order by up.author, up.depth
 """
 _REPORTS = """
-insert into dailyreport_report (author_id, day, state, hours, overtime, overtime_hours, plan, problems, submitted_at, late, created_at, created_by)
+insert into dailyreport_report (author_id, day, state, hours, overtime, overtime_hours, plan, problems, submitted_at, late,
+  created_at, created_by)
 select d.user_id, d.day, x.state, l.hours, l.hours > 8, greatest(l.hours - 8, 0),
        (cast(:plans as text[]))[1 + d.g % cardinality(cast(:plans as text[]))],
-       case when d.g % case when d.ago < 5 then 11 else 31 end = 0 then (cast(:problems as text[]))[1 + d.h % cardinality(cast(:problems as text[]))] end,
+       case when d.g % case when d.ago < 5 then 11 else 31 end = 0
+         then (cast(:problems as text[]))[1 + d.h % cardinality(cast(:problems as text[]))] end,
        case when x.state = 'submitted' then t.at end, x.state = 'submitted' and x.late, t.at, d.user_id
   from sample_day d join (select user_id, day, sum(hours) as hours from sample_line group by user_id, day) l using (user_id, day)
   cross join lateral (select case when d.ago = 0 and d.h >= 985 then 'draft' else 'submitted' end as state,
-                             d.ago > 1 and d.h between 20 and 62 as late) x
-  cross join lateral (select least(now(), case when x.late then (d.following + time '12:20' + d.g * interval '20 seconds')
-                                                else (d.day + time '17:05' + d.g * interval '9 seconds') end at time zone :zone) as at) t
+                        d.ago > 1 and d.h between 20 and 62 as late) x
+  cross join lateral (
+    select least(now(), case when x.late then d.following + time '12:20' + d.g * interval '20 seconds'
+                             else d.day + time '17:05' + d.g * interval '9 seconds' end at time zone :zone) as at) t
 """
 _LINE_ROWS = """
-insert into dailyreport_line (report_id, author_id, day, project_id, project_label, category, hours, position, state, decider, submitted_on,
-                              decided_by, decided_at, created_at, created_by)
+insert into dailyreport_line (report_id, author_id, day, project_id, project_label, category, hours, position, state, decider,
+                              submitted_on, decided_by, decided_at, created_at, created_by)
 select r.id, l.user_id, l.day, l.project_id, l.label, l.category, l.hours, l.position, s.state, s.decider,
        (r.submitted_at at time zone :zone)::date,
-       case when s.state in ('confirmed', 'returned') and l.k % 9 > 0 then
-            case when l.project_id is null or l.own then h.user_id else (select pm_id from project_project where id = l.project_id) end end,
-       case when s.state in ('confirmed', 'returned') then least(now(), r.submitted_at + interval '17 hours') end, r.created_at, l.user_id
+       case when s.decided and l.k % 9 > 0
+            then case when l.project_id is null or l.own then h.user_id else p.pm_id end end,
+       case when s.decided then least(now(), r.submitted_at + interval '17 hours') end,
+       r.created_at, l.user_id
   from sample_line l join dailyreport_report r on r.author_id = l.user_id and r.day = l.day
   left join sample_head h on h.author = l.user_id
+  left join project_project p on p.id = l.project_id
   cross join lateral (
-    select case when r.state = 'draft' then 'open' when l.ago > 5 then 'confirmed' when l.ago >= 1 and l.k < case when l.project_id is null then 12 else 90 end then 'returned'
-                when l.ago >= 2 and l.k < 700 or l.ago = 1 and l.k < 260 then 'confirmed' else 'submitted' end as state,
-           case when l.project_id is null then case when h.user_id is null then 'author' else 'head' end when l.own then 'either' else 'manager' end
-             as decider) s
+    select case when r.state = 'draft' then 'open'
+                when l.ago > 5 then 'confirmed'
+                when l.ago >= 1 and l.k < case when l.project_id is null then 12 else 90 end then 'returned'
+                when l.ago >= 2 and l.k < 700 or l.ago = 1 and l.k < 260 then 'confirmed'
+                else 'submitted' end as state) x
+  cross join lateral (
+    select x.state, x.state in ('confirmed', 'returned') as decided,
+           case when l.own then 'either' when l.project_id is not null then 'manager'
+                when h.user_id is null then 'author' else 'head' end as decider) s
 """
 _TEXTS = """
 insert into dailyreport_line_text (line_id, author_id, project_id, done, return_reason, created_at, created_by)
 select x.id, x.author_id, x.project_id,
-       case when x.project_id is null then (select o.texts->>cast(l.k % jsonb_array_length(o.texts) as int) from (select cast(:other as jsonb)->x.category as texts) o)
+       case when x.project_id is null then (select o.texts->>cast(l.k % jsonb_array_length(o.texts) as int)
+         from (select cast(:other as jsonb)->x.category as texts) o)
             else (select d.texts->>cast(l.k % jsonb_array_length(d.texts) as int)
                     from (select cast(:done as jsonb)->coalesce(cast(:posts as jsonb)->>l.post, 'office') as texts) d) end,
-       case when x.state = 'returned' then (cast(:reasons as text[]))[1 + l.k % cardinality(cast(:reasons as text[]))] end, x.created_at, x.author_id
+       case when x.state = 'returned' then (cast(:reasons as text[]))[1 + l.k % cardinality(cast(:reasons as text[]))] end,
+         x.created_at, x.author_id
   from dailyreport_line x join sample_line l on l.user_id = x.author_id and l.day = x.day and l.position = x.position
 """
 _COMMENTS = """
@@ -252,7 +271,8 @@ insert into dailyreport_comment (report_id, report_author_id, author_id, body, c
 select r.id, r.author_id, h.user_id, (cast(:comments as text[]))[1 + r.id % cardinality(cast(:comments as text[]))],
        least(now(), r.submitted_at + interval '2 hours'), h.user_id
   from dailyreport_report r join hr_employee e on e.user_id = r.author_id
-  join hr_department_head h on h.department_id = e.department_id and h.user_id <> r.author_id and h.archived_at is null and h.to_day is null
+  join hr_department_head h on h.department_id = e.department_id and h.user_id <> r.author_id and h.archived_at is null
+    and h.to_day is null
  where r.state = 'submitted' and r.day >= :since and (r.problems is not null or r.id % 37 = 0)
 """
 _LIKES = """
@@ -266,7 +286,8 @@ select r.id, r.author_id, h.user_id, least(now(), r.submitted_at + interval '3 h
 
 
 def load(anchor: date) -> None:
-    """Fills an empty portal with the reports of the year before *anchor* and part of that day's. People and projects must be there."""
+    """Fills an empty portal with the reports of the year before *anchor* and part of that day's. People
+    and projects must be there."""
     s = session()
     working = WorkingCalendar.load()
     workdays = working.workdays(anchor - timedelta(days=365), anchor + timedelta(days=1))

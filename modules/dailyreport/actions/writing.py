@@ -123,10 +123,9 @@ def _store_lines(report: DailyReport, entry: ReportEntry, editable: dict[int, Re
     texts = {t.line_id: t for t in s.scalars(select(LineText).where(LineText.line_id.in_(kept)))} if kept else {}
     fresh: list[tuple[ReportLine, str]] = []
     for position, wanted in enumerate(entry.lines):
-        line = editable[wanted.id] if wanted.id is not None else None
-        if line is None:
-            line = ReportLine(report_id=report.id, author_id=report.author_id, day=report.day)
-            s.add(line)
+        stored = editable.get(wanted.id) if wanted.id is not None else None
+        line = stored or ReportLine(report_id=report.id, author_id=report.author_id, day=report.day)
+        s.add(line)
         line.project_id, line.category = wanted.project_id, wanted.category
         line.project_label = allowed.get(wanted.project_id) if wanted.project_id is not None else None
         line.hours = wanted.hours
@@ -296,7 +295,7 @@ def change_report(report: DailyReport, **values: Any) -> None:
         raise Refusal(_("A report that was handed in changes by its lines only."), code="wrong_state")
     kept = {"overtime": report.overtime, "plan": report.plan or "", "problems": report.problems or ""}
     entries = [as_entry(line) for line in _own_open(report.id)]
-    changed = {**kept, **{name: value if name == "overtime" else value or "" for name, value in values.items()}}
+    changed: dict[str, Any] = {**kept, **{name: value if name == "overtime" else value or "" for name, value in values.items()}}
     write_report(ReportEntry(report.day, entries, **changed), submitting=False)
 
 

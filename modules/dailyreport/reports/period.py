@@ -59,7 +59,7 @@ class Period:
     @property
     def this(self) -> str:
         """This week, that week …: how a sentence names it."""
-        return {"day": _("On this day"), "week": _("In this week"), "month": _("In this month")}[self.kind]
+        return str({"day": _("On this day"), "week": _("In this week"), "month": _("In this month")}[self.kind])
 
 
 def period_of(kind: str, day: date) -> Period:

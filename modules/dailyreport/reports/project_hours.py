@@ -98,7 +98,11 @@ def project_hours(project: Project, until: date | None = None, weeks: int = WEEK
         .group_by(x.author_id, week)
     ).all()
     strangers = {author for author, *_rest in hours if author not in workers}
-    names = dict(s.execute(select(Employee.user_id, Employee.name).where(among(Employee.user_id, strangers))).tuples().all()) if strangers else {}
+    names = (
+        dict(s.execute(select(Employee.user_id, Employee.name).where(among(Employee.user_id, strangers))).tuples().all())
+        if strangers
+        else {}
+    )
     for author, monday, total, confirmed in hours:
         worker = workers.setdefault(author, Worker(author, names.get(author, ""), "", ZERO, defaultdict(Decimal), member=False))
         worker.weeks[monday] += total

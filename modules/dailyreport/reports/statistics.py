@@ -201,7 +201,8 @@ def trend(people: list[Person], period: Period, weeks: int = 12) -> list[Week]:
             .where(among(r.author_id, ids), r.day >= whole.start, r.day < whole.end, r.state == "submitted", r.day.in_(workdays))
             .group_by(r.day)
         )
-        .tuples().all()
+        .tuples()
+        .all()
     )
     due: dict[Any, int] = {}
     for person in people:

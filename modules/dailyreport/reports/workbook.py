@@ -29,13 +29,13 @@ def cell_words(cell: Cell) -> str:
         "risk": _("Missing"),
         "due": _("Not yet"),
     }
-    return words.get(cell.tone, "")
+    return str(words.get(cell.tone, ""))
 
 
 def workbook(board: Board, units: dict[int, Unit], heading: str) -> io.BytesIO:
     """Sheets of people by day, hours by project and day, and problems. Figures are numbers, texts cannot become formulas."""
     book = Workbook()
-    people = book.active
+    people: Any = book.active
     people.title = _("People")
     people.append([harmless(heading)])
     people["A1"].font = BOLD

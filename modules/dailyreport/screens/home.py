@@ -8,10 +8,9 @@ from sqlalchemy import select
 from modules.dailyreport.models import DailyReport
 from modules.dailyreport.reports.period import day_words, period_of
 from modules.dailyreport.reports.team import board, people_of, units
-from modules.dailyreport.screens.confirmations import decides_at_all
-from modules.dailyreport.screens.confirmations import waiting, waiting_count
+from modules.dailyreport.screens.board_parts import heads_people
+from modules.dailyreport.screens.confirmations import decides_at_all, waiting, waiting_count
 from modules.dailyreport.screens.my_report import first_open_day
-from modules.dailyreport.screens.team_board import heads_people
 from modules.hr.models import Leave
 from portal.kernel import calendar
 from portal.kernel.db import session

@@ -15,6 +15,7 @@ from modules.dailyreport.actions.admission import Day, LineEntry, ReportEntry, d
 from modules.dailyreport.actions.writing import EDITABLE, keep_draft, me, write_report
 from modules.dailyreport.models import CATEGORIES, DailyReport, ReportDraft, ReportLine
 from modules.dailyreport.reports.period import Period, day_words, period_of, weekday_words
+from modules.dailyreport.reports.remarks import remarks_of
 from modules.dailyreport.reports.team import LineView, lines_of
 from modules.hr.models import Employment
 from modules.project.actions import OpenProject
@@ -204,7 +205,7 @@ class MyReport(Page):
             days=days,
             total=sum((r.hours for r in reports.values()), ZERO),
             previous=f"/my-report/week?day={period.before.start.isoformat()}",
-            following=f"/my-report/week?day={period.after.start.isoformat()}",
+            following=f"/my-report/week?day={period.after.start.isoformat()}" if period.end <= calendar.today() else None,
             crumbs=[{"label": _("My report"), "url": "/my-report/"}],
             title=period.words,
         )
@@ -252,6 +253,7 @@ class MyReport(Page):
             needs_mark=not facts.workday,
             deadline=_deadline_words(facts),
             rail=self._rail(person, day, working),
+            remarks=remarks_of(report.id) if handed_in and report else None,
             previous=f"/my-report/?day={(day - timedelta(days=1)).isoformat()}",
             following=f"/my-report/?day={(day + timedelta(days=1)).isoformat()}" if day < calendar.today() else None,
             week_url=f"/my-report/week?day={day.isoformat()}",
@@ -268,7 +270,8 @@ class MyReport(Page):
                 .where(ReportLine.report_id.in_([r.id for r in reports.values()]), ReportLine.state != "confirmed")
                 .group_by(ReportLine.report_id)
             )
-            .tuples().all()
+            .tuples()
+            .all()
         )
         returned = set(
             session().scalars(
@@ -368,10 +371,10 @@ def _deadline_words(facts: Day) -> str:
     """Until when the report is on time."""
     due = calendar.local(facts.deadline)
     if calendar.now() > facts.deadline:
-        return _("the deadline was %(day)s %(time)s", day=day_words(due.date()), time=due.strftime("%H:%M"))
+        return str(_("the deadline was %(day)s %(time)s", day=day_words(due.date()), time=due.strftime("%H:%M")))
     if due.date() == calendar.today() + timedelta(days=1):
-        return _("due tomorrow at %(time)s", time=due.strftime("%H:%M"))
-    return _("due %(day)s %(time)s", day=day_words(due.date()), time=due.strftime("%H:%M"))
+        return str(_("due tomorrow at %(time)s", time=due.strftime("%H:%M")))
+    return str(_("due %(day)s %(time)s", day=day_words(due.date()), time=due.strftime("%H:%M")))
 
 
 def first_open_day(person: int) -> date:

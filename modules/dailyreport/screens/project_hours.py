@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from modules.dailyreport.reports.period import day_words
 from modules.dailyreport.reports.project_hours import WEEKS, my_projects, project_hours
-from modules.dailyreport.screens.team_board import percent
+from modules.dailyreport.screens.board_parts import percent
 from modules.project.models import Project
 from portal.kernel import calendar
 from portal.kernel.db import session

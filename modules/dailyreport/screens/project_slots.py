@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from modules.dailyreport.models import ReportLine
 from modules.dailyreport.reports.project_hours import sees_hours
-from modules.dailyreport.screens.team_board import percent
+from modules.dailyreport.screens.board_parts import percent
 from modules.project.models import Project
 from modules.project.slots import Figure, project_figures
 from portal.kernel.db import session

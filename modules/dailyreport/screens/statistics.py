@@ -9,7 +9,8 @@ from flask import request
 from modules.dailyreport.reports.period import KINDS, Period, period_of
 from modules.dailyreport.reports.statistics import Statistics, statistics, trend
 from modules.dailyreport.reports.team import Unit, people_of, units
-from modules.dailyreport.screens.team_board import TeamBoard, heads_people, percent
+from modules.dailyreport.screens.board_parts import heads_people, percent
+from modules.dailyreport.screens.team_board import TeamBoard
 from portal.kernel import calendar
 from portal.kernel.errors import BadRequest, NotFound
 from portal.kernel.i18n import _, _l
