@@ -278,7 +278,7 @@ def _web(s: Any, ids: Ids) -> None:
     from portal.kernel import company
     from portal.web import announcements, home, rolestore, views
 
-    s.add(announcements.Announcement(title="公告", body="for everybody", from_day=ids.today))
+    s.add(announcements.Announcement(title="第一则公告", body="for everybody", from_day=ids.today))
     for username in ("member.wang", "outsider", "hr"):
         s.add(home.HomeLayout(user_id=ids.users[username], layout=[]))
         for shared in (False, True):
