@@ -241,6 +241,7 @@ def _reports(s: Any, ids: Ids) -> None:
                 line = daily.ReportLine(
                     report_id=report.id, author_id=author, day=day, project_id=place, project_label=labels[place] if place else None,
                     category=None if target else "department", hours=hours, state=states[count % 3], submitted_on=day,
+                    decider="head" if target is None else "either" if PROJECTS[target][2] == username else "manager",
                 )  # fmt: skip
                 _add(s, line)
                 s.add(daily.LineText(line_id=line.id, author_id=author, project_id=place, done=f"done by {username} on {target}"))

@@ -1,0 +1,229 @@
+"""Every action: exactly the right persons may, only in the right states, and a new one has to say here who that is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import select
+
+from portal.kernel.document import records
+from portal.kernel.errors import Forbidden, Invalid, NotFound, Refusal
+from security import manager
+from security.transitions import Action, actions_of, perform
+from security.visibility import Bound, context
+from tests.conformance import clean
+from tests.factories.company import PEOPLE
+from tests.security.oracle import Oracle, Row
+
+PERSONS = sorted(PEOPLE.keys() - {"leaver"})
+Words = Callable[[Oracle, int, Row], bool]
+
+
+# ------------------------------------------------------------------ who may, in plain words
+def hr(o: Oracle, me: int, row: Row) -> bool:
+    return "hr" in o.held[me]
+
+
+def administrator(o: Oracle, me: int, row: Row) -> bool:
+    return "system_admin" in o.held[me]
+
+
+def manages(o: Oracle, me: int, row: Row) -> bool:
+    return o.answers_for(me, row["id"]) or "leader" in o.held[me]
+
+
+def manages_team(o: Oracle, me: int, row: Row) -> bool:
+    return o.answers_for(me, row["project_id"]) or "leader" in o.held[me]
+
+
+def oversees(o: Oracle, me: int, row: Row) -> bool:
+    """Those above the PM: the domain manager, leaders."""
+    domain = next(d for d in o.rows["project_domain"] if d["id"] == row["domain_id"])
+    return domain["manager_id"] == me or "leader" in o.held[me]
+
+
+def own(column: str) -> Words:
+    return lambda o, me, row: row[column] == me
+
+
+def answers_leave(o: Oracle, me: int, row: Row) -> bool:
+    """A head above, never oneself; HR for those who have nobody above."""
+    if row["user_id"] == me:
+        return False
+    top = {h["user_id"] for h in o.rows["hr_department_head"] if h["kind"] == "head" and o.today_in(h)} & {o.people.get("ceo")}
+    return me in o.heads_above(row["user_id"]) or ("hr" in o.held[me] and row["user_id"] in top)
+
+
+def decides(o: Oracle, me: int, row: Row) -> bool:
+    """The project's PM or domain manager, the head for other work, whoever is next for a PM's own; the author only with nobody above."""
+    if row["decider"] == "author" or row["author_id"] == me:
+        return row["decider"] == "author" and row["author_id"] == me
+    as_manager = row["decider"] in ("manager", "either") and o.answers_for(me, row["project_id"])
+    return as_manager or (row["decider"] in ("head", "either") and me in o.heads_above(row["author_id"]))
+
+
+def concerned(o: Oracle, me: int, row: Row) -> bool:
+    """Manager of the project, head of the person or department, receiver, the one it is assigned to; seeing everything is not enough."""
+    staff = row["user_id"] is not None and (row["user_id"] == me or me in o.heads_above(row["user_id"]))
+    return (
+        o.answers_for(me, row["project_id"]) or staff or row["department_id"] in o.departments_of(me) or me in row["receivers"] or row["assignee_id"] == me
+    )
+
+
+MAY: dict[str, Words] = {
+    "project.Project.start": manages,
+    "project.Project.pause": manages,
+    "project.Project.resume": manages,
+    "project.Project.complete": manages,
+    "project.Project.close": oversees,
+    "project.Project.cancel": oversees,
+    "project.Project.appoint_manager": oversees,
+    "project.ProjectMember.leave_team": manages_team,
+    "hr.Employee.transfer": hr,
+    "hr.Employee.make_regular": hr,
+    "hr.Employee.leave_company": hr,
+    "hr.Employee.rehire": hr,
+    "hr.Employee.change_contact": lambda o, me, row: row["user_id"] == me or hr(o, me, row),
+    "hr.Assignment.withdraw": hr,
+    "hr.Assignment.correct": hr,
+    "hr.Department.move": hr,
+    "hr.Department.rename": hr,
+    "hr.Department.merge": hr,
+    "hr.Department.appoint": hr,
+    "hr.DepartmentHead.end": hr,
+    "hr.Grade.set_rate": hr,
+    "hr.GradeRate.withdraw": hr,
+    "hr.Leave.submit": own("user_id"),
+    "hr.Leave.approve": answers_leave,
+    "hr.Leave.reject": answers_leave,
+    "hr.Leave.cancel": lambda o, me, row: row["user_id"] == me or hr(o, me, row),
+    "dailyreport.DailyReport.submit": own("author_id"),
+    "dailyreport.DailyReport.comment": lambda o, me, row: o.staff(me, row["author_id"]),
+    "dailyreport.DailyReport.like": lambda o, me, row: o.staff(me, row["author_id"]),
+    "dailyreport.ReportLine.confirm": decides,
+    "dailyreport.ReportLine.return": decides,
+    "dailyreport.ReportLine.undo": lambda o, me, row: row["decided_by"] == me and decides(o, me, row),
+    "dailyreport.ReportLine.submit": own("author_id"),
+    "dailyreport.ReportLine.correct": own("author_id"),
+    "dailyreport.ReportLine.withdraw": lambda o, me, row: row["author_id"] == me and row["reversal_of_id"] is not None,
+    "notify.Warning_.acknowledge": concerned,
+    "notify.Warning_.reopen": concerned,
+    "notify.Warning_.snooze": concerned,
+    "notify.Warning_.assign": concerned,
+    "notify.Warning_.close": concerned,
+    "notify.Notice.read": own("receiver_id"),
+}
+
+
+def every_action() -> list[Action]:
+    return [a for m in records() for a in actions_of(m)]
+
+
+def key(a: Action) -> str:
+    return f"{a.model.permission_name()}.{a.name}"
+
+
+@pytest.fixture(scope="module")
+def oracle(app: Any, database: Any) -> Oracle:
+    with psycopg.connect(database.super_dsn()) as conn:
+        return Oracle(conn, [m.__tablename__ for m in records()])
+
+
+@pytest.fixture
+def permitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Roles stand aside: only the action's own rule counts."""
+    monkeypatch.setattr(manager, "allowed", lambda verb, view: True)
+
+
+def test_every_action_is_known_here(app: Any) -> None:
+    clean({key(a) for a in every_action()} - MAY.keys(), "say in MAY, in other words than the code, who may do this")
+
+
+@pytest.mark.req("ALL-04", part="persons")
+@pytest.mark.parametrize("username", PERSONS)
+def test_the_right_persons_may(username: str, oracle: Oracle, session_as: Any) -> None:
+    me, wrong = oracle.people[username], []
+    with session_as(username) as s:
+        ctx = context()
+        for a in every_action():
+            table = a.model.__tablename__
+            seen = [r for r in oracle.rows[table] if oracle.sees(me, table, r)]
+            may = set(s.scalars(select(a.model.id).where(a.by(a.model, Bound(ctx))), execution_options={"include_archived": True}))
+            expected = {r["id"] for r in seen if MAY[key(a)](oracle, me, r)}
+            if may != expected:
+                wrong.append(f"{key(a)}: too many {sorted(may - expected)[:5]}, missing {sorted(expected - may)[:5]}")
+    clean(wrong)
+
+
+def arguments(a: Action, oracle: Oracle) -> dict[str, Any]:
+    """Something acceptable for every argument, so that nothing else is in the way."""
+    day = oracle.today.isoformat()
+    values = {"text": "x", "date": day, "decimal": "1", "integer": 1, "person": oracle.people["outsider"], "ref": 1}
+    return {k: next(iter(v.choices)) if v.kind == "choice" else values[v.kind] for k, v in a.arguments.items()}
+
+
+@pytest.mark.req("ALL-04", part="states")
+def test_the_wrong_state_is_refused_whoever_asks(oracle: Oracle, request_as: Any, permitted: None) -> None:
+    wrong, tried = [], 0
+    names = {v: k for k, v in oracle.people.items()}
+    for a in every_action():
+        if a.sources == ("*",):
+            continue
+        for state in a.model.STATES:
+            if state in a.sources:
+                continue
+            rows = [r for r in oracle.rows[a.model.__tablename__] if r["state"] == state and r["archived_at"] is None]
+            pair = next(((r, me) for r in rows for me in names if oracle.sees(me, a.model.__tablename__, r) and MAY[key(a)](oracle, me, r)), None)
+            if pair is None:
+                continue
+            row, me = pair
+            tried += 1
+            with request_as(names[me]):
+                try:
+                    perform(a.model, a.name, row["id"], arguments=arguments(a, oracle))
+                    wrong.append(f"{key(a)} went through in state {state}")
+                except Refusal as e:
+                    if e.code != "wrong_state":
+                        wrong.append(f"{key(a)} in state {state}: {e.code}")
+                except (Forbidden, NotFound, Invalid) as e:
+                    wrong.append(f"{key(a)} in state {state}: {type(e).__name__} {e.fields or e}")
+    clean(wrong)
+    assert tried > 20
+
+
+@pytest.mark.req("ALL-04", part="persons")
+@pytest.mark.parametrize("username", ["outsider", "member.wang", "qa", "admin", "pm.li", "head.sales", "blind.member"])
+def test_the_wrong_person_is_refused(username: str, oracle: Oracle, request_as: Any, permitted: None) -> None:
+    me, wrong = oracle.people[username], []
+    for a in every_action():
+        table = a.model.__tablename__
+        rows = [r for r in oracle.rows[table] if r["archived_at"] is None and not MAY[key(a)](oracle, me, r)]
+        unseen = next((r for r in rows if not oracle.sees(me, table, r)), None)
+        seen = next((r for r in rows if oracle.sees(me, table, r)), None)
+        for row, expected in ((unseen, NotFound), (seen, Forbidden)):
+            if row is None:
+                continue
+            with request_as(username):
+                try:
+                    perform(a.model, a.name, row["id"], arguments=arguments(a, oracle))
+                    wrong.append(f"{key(a)} on row {row['id']} went through")
+                except expected:
+                    pass
+                except Exception as e:
+                    wrong.append(f"{key(a)} on row {row['id']}: {type(e).__name__} {e}, not {expected.__name__}")
+    clean(wrong)
+
+
+def test_every_action_has_words_and_no_action_shares_a_name_with_a_verb(app: Any) -> None:
+    from portal.web.access import VERBS
+
+    wrong = []
+    for a in every_action():
+        if not a.help:
+            wrong.append(f"{key(a)} has no docstring")
+        if a.name in VERBS or a.name in ("history", "edit", "actions", "restore"):
+            wrong.append(f"{key(a)} has the name of an address")
+        if not str(a.label):
+            wrong.append(f"{key(a)} has no label")
+    clean(wrong)
