@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import and_, delete, func, or_, select, text, update
+from sqlalchemy.orm.attributes import flag_modified
 
 from modules.dailyreport import rules
 from modules.dailyreport.actions.admission import WORDS, Day, LineEntry, ReportEntry, check_report, day_of, targets
@@ -60,17 +61,20 @@ def drop_draft(person: int, day: date) -> None:
 
 
 # ------------------------------------------------------------------ saving and handing in
-def write_report(entry: ReportEntry, submitting: bool) -> int:
+def write_report(entry: ReportEntry, submitting: bool, version: int | None = None) -> int:
     """Saves the person's report of a day as *entry* and, when *submitting*, hands it in. Returns its id.
 
     Lines that are confirmed or wait for confirmation stay as they are and are not part of *entry*; open and returned ones that
-    *entry* leaves out are taken away. Raises Invalid by field, Refusal, NotFound.
+    *entry* leaves out are taken away. *version*: that of the report the person saw, 0 when there was none; a form sent twice must not
+    count twice. Raises Invalid by field, Refusal, NotFound, Conflict.
     """
     person = me()
     facts, allowed = day_of(person, entry.day), targets(person, entry.day)
     check_report(entry, facts, allowed, _locked_hours(person, entry.day), submitting)
     with acting():
-        report = _report(person, entry.day)
+        report, seen = _report(person, entry.day)
+        if version is not None and version != seen:
+            raise Conflict(_("This report was changed meanwhile, perhaps sent twice. Look at it and send again what is missing."), version=seen)
         lines = {line.id: line for line in _lines(report.id)}
         editable = {pk: line for pk, line in lines.items() if line.state in EDITABLE and line.reversal_of_id is None}
         locked = [line for pk, line in lines.items() if pk not in editable]
@@ -82,6 +86,7 @@ def write_report(entry: ReportEntry, submitting: bool) -> int:
         report.plan = entry.plan.strip() or None
         report.problems = entry.problems.strip() or None
         report.overtime = entry.overtime
+        flag_modified(report, "overtime")  # each saving is a version, also when only lines differ
         session().flush()
         if submitting:
             hand_in(report, facts)
@@ -97,16 +102,17 @@ def _locked_hours(person: int, day: date) -> list[Decimal]:
     return list(session().scalars(select(ReportLine.hours).where(ReportLine.author_id == person, ReportLine.day == day, fixed)))
 
 
-def _report(person: int, day: date) -> DailyReport:
-    """The person's report of *day*, locked; a new draft when there is none."""
+def _report(person: int, day: date) -> tuple[DailyReport, int]:
+    """The person's report of *day*, locked, and its version; a new draft (version 0) when there is none."""
     s = session()
     mine = select(DailyReport).where(DailyReport.author_id == person, DailyReport.day == day)
     report = s.scalar(mine.with_for_update().execution_options(populate_existing=True))
-    if report is None:
-        report = DailyReport(author_id=person, day=day)
-        s.add(report)
-        s.flush()  # two windows at once: the second one waits here and answers 409
-    return report
+    if report is not None:
+        return report, report.version
+    report = DailyReport(author_id=person, day=day)
+    s.add(report)
+    s.flush()  # two windows at once: the second one waits here and answers 409
+    return report, 0
 
 
 def _lines(report_id: int) -> list[ReportLine]:

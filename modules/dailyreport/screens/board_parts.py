@@ -141,7 +141,7 @@ def cell_view(row: Row, cell: Cell, kind: str) -> dict[str, Any]:
     if cell.hours is not None:
         spoken.append(_("%(hours)s hours", hours=words.hours(cell.hours)))
     return {
-        "hours": short(cell.hours) if cell.hours is not None else "",
+        "hours": plain_hours(cell.hours) if cell.hours is not None else "",
         "short": short,
         "note": notes[0] if notes else "",
         "label": " ".join([*(w for w in spoken if w), *notes[:1]]),
@@ -150,7 +150,7 @@ def cell_view(row: Row, cell: Cell, kind: str) -> dict[str, Any]:
     }
 
 
-def short(hours: Decimal) -> str:
+def plain_hours(hours: Decimal) -> str:
     return f"{hours.normalize():f}"
 
 
@@ -227,5 +227,5 @@ def day_projects(result: Board) -> dict[int, str]:
     )
     found: dict[int, list[str]] = defaultdict(list)
     for author, label, category, hours in rows:
-        found[author].append(f"{label or CATEGORIES.get(category, '')} {short(hours)}")
+        found[author].append(f"{label or CATEGORIES.get(category, '')} {plain_hours(hours)}")
     return {author: " · ".join(parts) for author, parts in found.items()}

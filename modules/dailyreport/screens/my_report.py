@@ -22,26 +22,16 @@ from modules.project.actions import OpenProject
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session
-from portal.kernel.errors import BadRequest, Conflict, Invalid, PortalError, Refusal
+from portal.kernel.errors import Conflict, Invalid, PortalError, Refusal
 from portal.kernel.i18n import _, _l, ngettext
 from portal.web import words
 from portal.web.page import Page, route
+from portal.web.query import asked_day
 from security.transitions import perform
 from security.visibility import context
 
 _LINE = re.compile(r"lines-(\d{1,3})-(target|hours|done|id)")
 ZERO = Decimal(0)
-
-
-def asked_day() -> date:
-    """The day of the address, today without one. Raises BadRequest."""
-    given = request.args.get("day", "")
-    if not given:
-        return calendar.today()
-    try:
-        return date.fromisoformat(given)
-    except ValueError:
-        raise BadRequest(_("This is not a day: %(day)s", day=given[:20])) from None
 
 
 def typed(form: Mapping[str, str]) -> dict[str, Any]:
@@ -81,9 +71,11 @@ def as_entry(day: date, content: Mapping[str, Any]) -> ReportEntry:
 
 def _hours(value: str) -> Decimal:
     try:
-        return Decimal(value.strip().replace("，", ".").replace(",", ".") or "0")
+        hours = Decimal(value.strip().replace("，", ".").replace(",", ".") or "0")
     except InvalidOperation:
         return Decimal("NaN")
+    # far from any day: sums of such numbers cannot be shown
+    return hours if hours.is_finite() and abs(hours.adjusted()) < 6 else Decimal("NaN")
 
 
 class MyReport(Page):
@@ -108,7 +100,8 @@ class MyReport(Page):
         submitting = request.form.get("go") != "save"
         try:
             if submitting:
-                write_report(as_entry(day, content), submitting=True)
+                given = request.form.get("report_version", "")
+                write_report(as_entry(day, content), submitting=True, version=int(given) if given.isdecimal() and len(given) < 10 else None)
                 flash(_("The report of %(day)s is submitted.", day=day_words(day)), "success")
             else:
                 keep_draft(day, content)

@@ -12,10 +12,11 @@ from modules.dailyreport.screens.board_parts import percent
 from modules.project.models import Project
 from portal.kernel import calendar
 from portal.kernel.db import session
-from portal.kernel.errors import BadRequest, NotFound
+from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l
 from portal.web import words
 from portal.web.page import Page, route
+from portal.web.query import asked_day
 from security.visibility import Context
 
 
@@ -39,10 +40,7 @@ class ProjectHoursPage(Page):
         """One project; the first of one's own without a choice."""
         projects = my_projects()
         chosen = request.args.get("project", type=int)
-        try:
-            until = date.fromisoformat(request.args["until"]) if request.args.get("until") else calendar.today()
-        except ValueError:
-            raise BadRequest(_("This is not a day: %(day)s", day=request.args["until"][:20])) from None
+        until = asked_day("until")
         project = session().scalar(select(Project).where(Project.id == chosen)) if chosen else projects[0] if projects else None
         if chosen and project is None:
             raise NotFound(_("This record does not exist."))

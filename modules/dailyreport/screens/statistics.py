@@ -1,6 +1,5 @@
 """Statistics of reports: fill rate, timeliness, distribution, utilisation, over-allocation; every figure opens its rows (DAY-08)."""
 
-from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +15,7 @@ from portal.kernel.errors import BadRequest, NotFound
 from portal.kernel.i18n import _, _l
 from portal.web import words
 from portal.web.page import Page, route
+from portal.web.query import asked_day
 
 TABLE = 100
 """People in the table at once; the figures are of all of them."""
@@ -38,10 +38,7 @@ class ReportStatistics(Page):
         by = request.args.get("by", "month")
         if by not in KINDS:
             raise BadRequest(_("There is no such period."))
-        try:
-            day = date.fromisoformat(request.args["day"]) if request.args.get("day") else calendar.today()
-        except ValueError:
-            raise BadRequest(_("This is not a day: %(day)s", day=request.args["day"][:20])) from None
+        day = asked_day()
         known = units()
         if not known:
             raise NotFound(_("You do not answer for a department."))

@@ -35,6 +35,7 @@ from portal.kernel.errors import BadRequest, NotFound
 from portal.kernel.i18n import _, _l, ngettext
 from portal.web.frame import fragment
 from portal.web.page import Page, route
+from portal.web.query import asked_day
 from security.transitions import perform, perform_many
 from security.visibility import context
 
@@ -55,10 +56,7 @@ class TeamBoard(Page):
         by = request.args.get("by", "week")
         if by not in KINDS:
             raise BadRequest(_("There is no such period."))
-        try:
-            day = date.fromisoformat(request.args["day"]) if request.args.get("day") else calendar.today()
-        except ValueError:
-            raise BadRequest(_("This is not a day: %(day)s", day=request.args["day"][:20])) from None
+        day = asked_day()
         known = units()
         if not known:
             raise NotFound(_("You do not answer for a department."))
@@ -148,10 +146,7 @@ class TeamBoard(Page):
     def cell(self) -> str:
         """One person's day, opened in the matrix."""
         person = request.args.get("person", type=int)
-        try:
-            day = date.fromisoformat(request.args.get("day", ""))
-        except ValueError:
-            raise BadRequest(_("This is not a day: %(day)s", day=request.args.get("day", "")[:20])) from None
+        day = asked_day()
         report = session().scalar(select(DailyReport).where(DailyReport.author_id == person, DailyReport.day == day))
         return self._opened(report, person, day)
 
