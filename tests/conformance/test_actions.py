@@ -67,7 +67,11 @@ def concerned(o: Oracle, me: int, row: Row) -> bool:
     """Manager of the project, head of the person or department, receiver, the one it is assigned to; seeing everything is not enough."""
     staff = row["user_id"] is not None and (row["user_id"] == me or me in o.heads_above(row["user_id"]))
     return (
-        o.answers_for(me, row["project_id"]) or staff or row["department_id"] in o.departments_of(me) or me in row["receivers"] or row["assignee_id"] == me
+        o.answers_for(me, row["project_id"])
+        or staff
+        or row["department_id"] in o.departments_of(me)
+        or me in row["receivers"]
+        or row["assignee_id"] == me
     )
 
 
@@ -174,7 +178,9 @@ def test_the_wrong_state_is_refused_whoever_asks(oracle: Oracle, request_as: Any
             if state in a.sources:
                 continue
             rows = [r for r in oracle.rows[a.model.__tablename__] if r["state"] == state and r["archived_at"] is None]
-            pair = next(((r, me) for r in rows for me in names if oracle.sees(me, a.model.__tablename__, r) and MAY[key(a)](oracle, me, r)), None)
+            pair = next(
+                ((r, me) for r in rows for me in names if oracle.sees(me, a.model.__tablename__, r) and MAY[key(a)](oracle, me, r)), None
+            )
             if pair is None:
                 continue
             row, me = pair

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.conformance import clean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,9 +90,9 @@ def test_modules_go_through_the_mapped_classes() -> None:
                 wrong.append(f"{name}:{n.lineno} {n.attr}")
             if isinstance(n, ast.ImportFrom) and n.module and n.module.split(".")[0] in ("psycopg",):
                 wrong.append(f"{name}:{n.lineno} {n.module}")
-            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in from_sqlalchemy:
-                if "/models" not in name and name not in SQL_TEXT:
-                    wrong.append(f"{name}:{n.lineno} text(…)")
+            text_called = isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in from_sqlalchemy
+            if text_called and "/models" not in name and name not in SQL_TEXT:
+                wrong.append(f"{name}:{n.lineno} text(…)")
     clean(wrong)
 
 
@@ -104,7 +105,11 @@ def test_no_sql_is_built_from_strings_with_values() -> None:
             continue
         for call in [*names_called(tree, "text"), *names_called(tree, "execute"), *names_called(tree, "exec_driver_sql")]:
             first = call.args[0] if call.args else None
-            if isinstance(first, ast.JoinedStr) and not name.endswith(("models.py", "sample.py")) and "select" in ast.unparse(first).lower():
+            if (
+                isinstance(first, ast.JoinedStr)
+                and not name.endswith(("models.py", "sample.py"))
+                and "select" in ast.unparse(first).lower()
+            ):
                 wrong.append(f"{name}:{call.lineno} {ast.unparse(first)[:80]}")
     clean(wrong)
 
@@ -117,7 +122,9 @@ def test_modules_depend_on_what_they_import(app: object) -> None:
     for name, tree, _text in sources("modules"):
         module = name.split("/")[1]
         for n in ast.walk(tree):
-            targets = [n.module] if isinstance(n, ast.ImportFrom) and n.module else [a.name for a in n.names] if isinstance(n, ast.Import) else []
+            targets = (
+                [n.module] if isinstance(n, ast.ImportFrom) and n.module else [a.name for a in n.names] if isinstance(n, ast.Import) else []
+            )
             for t in targets:
                 parts = t.split(".")
                 if parts[0] == "modules" and len(parts) > 1 and parts[1] != module:
@@ -131,7 +138,9 @@ def test_below_the_modules_nothing_knows_one() -> None:
         if name.startswith(("portal/bench", "portal/embedded")):
             continue
         for n in ast.walk(tree):
-            if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("modules") or isinstance(n, ast.Import) and any(a.name.startswith("modules") for a in n.names):
+            if (isinstance(n, ast.ImportFrom) and (n.module or "").startswith("modules")) or (
+                isinstance(n, ast.Import) and any(a.name.startswith("modules") for a in n.names)
+            ):
                 wrong.append(f"{name}:{n.lineno}")
     clean(wrong)
 
@@ -151,9 +160,17 @@ def test_rules_are_pure() -> None:
 
 
 def test_files_are_of_a_length_one_reads() -> None:
-    long = [f"{name}: {text.count(chr(10))}" for name, _tree, text in sources("portal", "security", "modules", "tests") if text.count("\n") > MAX_LINES]
+    long = [
+        f"{name}: {text.count(chr(10))}"
+        for name, _tree, text in sources("portal", "security", "modules", "tests")
+        if text.count("\n") > MAX_LINES
+    ]
     clean(long)
-    vague = [name for name, _t, _x in sources("portal", "security", "modules") if Path(name).stem in ("utils", "helpers", "services", "misc", "common")]
+    vague = [
+        name
+        for name, _t, _x in sources("portal", "security", "modules")
+        if Path(name).stem in ("utils", "helpers", "services", "misc", "common")
+    ]
     clean(vague)
 
 
@@ -163,7 +180,12 @@ def test_public_things_say_what_they_mean() -> None:
         if not ast.get_docstring(tree) and Path(name).name != "__init__.py":
             silent.append(name)
         for n in tree.body:
-            if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_") and not ast.get_docstring(n) and not _command(n):
+            if (
+                isinstance(n, ast.FunctionDef | ast.ClassDef)
+                and not n.name.startswith("_")
+                and not ast.get_docstring(n)
+                and not _command(n)
+            ):
                 silent.append(f"{name}:{n.lineno} {n.name}")
     clean(silent)
 

@@ -132,6 +132,12 @@ def test_chinese_texts_are_chinese() -> None:
     for message in i18n.merged():
         strings = [message.string] if isinstance(message.string, str) else list(message.string or [])
         for s in strings:
-            if message.id and s and not HAN.search(s) and s not in SAME and re.search(r"[A-Za-z]{3}", re.sub(r"%\(\w+\)[sd]|\{\w+\}", "", s)):
+            if (
+                message.id
+                and s
+                and not HAN.search(s)
+                and s not in SAME
+                and re.search(r"[A-Za-z]{3}", re.sub(r"%\(\w+\)[sd]|\{\w+\}", "", s))
+            ):
                 wrong.append(f"{message.id!r}: {s!r}")
     clean(wrong)

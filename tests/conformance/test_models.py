@@ -169,7 +169,11 @@ def test_system_columns_are_never_writable_fields(app: Any) -> None:
     from portal.web.fields import fields_of, writable
 
     for m in records():
-        closed = SYSTEM_COLUMNS | {c.name for c in m.__table__.columns if c.info.get("protected") or c.info.get("readonly")} | {"version", "custom"}
+        closed = (
+            SYSTEM_COLUMNS
+            | {c.name for c in m.__table__.columns if c.info.get("protected") or c.info.get("readonly")}
+            | {"version", "custom"}
+        )
         # a column called number may be a natural key of a record that is no document
         assert not set(writable(m)) & closed, m
         assert set(writable(m)) <= set(fields_of(m)), m

@@ -80,7 +80,10 @@ def test_lists_keep_their_budget(app: Any, client_as: Any, statements: Any) -> N
                     answer = client.get(url)
                 most = max(most, len(sent))
                 if kind in MOST and len(sent) > MOST[kind]:
-                    wrong.append(f"{url} as {username}: {len(sent)} statements, at most {MOST[kind]}:\n  " + "\n  ".join(" ".join(s.split())[:150] for s in sent))
+                    wrong.append(
+                        f"{url} as {username}: {len(sent)} statements, at most {MOST[kind]}:\n  "
+                        + "\n  ".join(" ".join(s.split())[:150] for s in sent)
+                    )
                 if len(answer.get_data()) > MAX_BYTES:
                     wrong.append(f"{url} as {username}: {len(answer.get_data())} bytes")
             measured[kind][key] = most
@@ -168,9 +171,21 @@ def test_every_page_renders_in_one_language(username: str, language: str, client
 def test_every_address_of_the_portal_asks_who_is_there(app: Any, client: Any) -> None:
     """Whatever a nobody calls: the door, the health pages, files of the interface; never a page, never 500."""
     open_to_all = {
-        "/login/", "/health/live", "/health/ready", "/metrics", "/logout/", "/logout/done", "/oidc/callback", "/oidc/login", "/oidc/backchannel-logout",
-        "/preferences/locale", "/preferences/theme", "/back", "/favicon.ico", "/api/v1/_openapi",
-    }  # fmt: skip
+        "/login/",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+        "/logout/",
+        "/logout/done",
+        "/oidc/callback",
+        "/oidc/login",
+        "/oidc/backchannel-logout",
+        "/preferences/locale",
+        "/preferences/theme",
+        "/back",
+        "/favicon.ico",
+        "/api/v1/_openapi",
+    }
     wrong = []
     for rule in app.url_map.iter_rules():
         if "GET" not in (rule.methods or set()) or rule.rule in open_to_all or rule.rule.startswith(("/static", "/login", "/oidc")):

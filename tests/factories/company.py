@@ -155,10 +155,24 @@ def _hr(s: Any, ids: Ids) -> None:
         )  # fmt: skip
         ids.employees[username] = employee.id
         s.add(hr.Employment(employee_id=employee.id, user_id=user, grade_id=grade.id, joined_on=start))
-        s.add(hr.Assignment(employee_id=employee.id, user_id=user, department_id=department, post_id=post.id, grade_id=grade.id, from_day=start))
+        s.add(
+            hr.Assignment(
+                employee_id=employee.id, user_id=user, department_id=department, post_id=post.id, grade_id=grade.id, from_day=start
+            )
+        )
         s.add(hr.EmployeePrivate(employee_id=employee.id, user_id=user, identity_number=f"SECRET-{n:04}", bank_account=f"6222-{n:04}"))
     for username, state in (("member.wang", "draft"), ("member.zhao", "submitted"), ("outsider", "approved"), ("pm.chen", "rejected")):
-        s.add(hr.Leave(user_id=ids.users[username], kind="annual", from_day=ids.day(20), to_day=ids.day(21), state=state, reason=f"leave of {username}", entity_id=ids.entity))
+        s.add(
+            hr.Leave(
+                user_id=ids.users[username],
+                kind="annual",
+                from_day=ids.day(20),
+                to_day=ids.day(21),
+                state=state,
+                reason=f"leave of {username}",
+                entity_id=ids.entity,
+            )
+        )
     s.flush()
 
 
@@ -172,9 +186,17 @@ def _projects(s: Any, ids: Ids) -> None:
     blind = _add(s, project.ProjectRole(code="EXT", name={"zh": "外援", "en": "External"}, grants_view=False))
     for n, (name, (state, domain, pm)) in enumerate(PROJECTS.items(), start=1):
         row = project.Project(
-            name=f"Project {name}", domain_id=domains[domain], pm_id=ids.users[pm], state=state, starts_on=ids.day(-400), ends_on=ids.day(200),
-            entity_id=ids.entity, customer_name=f"Customer of {name}", summary=f"summary of {name}", planned_hours=Decimal(1000),
-        )  # fmt: skip
+            name=f"Project {name}",
+            domain_id=domains[domain],
+            pm_id=ids.users[pm],
+            state=state,
+            starts_on=ids.day(-400),
+            ends_on=ids.day(200),
+            entity_id=ids.entity,
+            customer_name=f"Customer of {name}",
+            summary=f"summary of {name}",
+            planned_hours=Decimal(1000),
+        )
         if state != "draft":
             row.number, row.started_on = f"XM-TEST-{n:04}", ids.day(-390)
         ids.projects[name] = _add(s, row).id
@@ -245,7 +267,9 @@ def _reports(s: Any, ids: Ids) -> None:
                 )  # fmt: skip
                 _add(s, line)
                 s.add(daily.LineText(line_id=line.id, author_id=author, project_id=place, done=f"done by {username} on {target}"))
-            s.add(daily.ReportComment(report_id=report.id, report_author_id=author, author_id=ids.users["ceo"], body=f"remark for {username}"))
+            s.add(
+                daily.ReportComment(report_id=report.id, report_author_id=author, author_id=ids.users["ceo"], body=f"remark for {username}")
+            )
             s.add(daily.ReportLike(report_id=report.id, report_author_id=author, author_id=ids.users["ceo"]))
     s.add(daily.DailyReport(author_id=ids.users["member.wang"], day=ids.day(-1)))
     s.add(daily.ReportDraft(author_id=ids.users["member.zhao"], day=ids.today, content={"lines": []}, saved_at=datetime.now(UTC)))

@@ -187,9 +187,9 @@ def test_only_the_kernel_commits() -> None:
         if name in allowed or name.startswith(("portal/embedded/", "portal/bench")):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("finish", "commit"):
-                if ast.unparse(node.func.value) not in ("point", "self"):  # savepoints
-                    found.append(f"{name}:{node.lineno} {ast.unparse(node)}")
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("finish", "commit")
+            if called and ast.unparse(node.func.value) not in ("point", "self"):  # savepoints
+                found.append(f"{name}:{node.lineno} {ast.unparse(node)}")
     assert found == []
 
 

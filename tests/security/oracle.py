@@ -26,10 +26,26 @@ OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify
        "web_home_layout": "user_id"}  # fmt: skip
 
 EDITED_BY_ROLE = {
-    "hr": {"hr_department", "hr_post", "hr_grade", "hr_employee", "hr_employment", "hr_employee_private", "dailyreport_closed_month", "web_announcement"},
+    "hr": {
+        "hr_department",
+        "hr_post",
+        "hr_grade",
+        "hr_employee",
+        "hr_employment",
+        "hr_employee_private",
+        "dailyreport_closed_month",
+        "web_announcement",
+    },
     "leader": {"project_domain", "project_role", "project_project"},
-    "system_admin": {"kernel_entity", "kernel_working_day", "kernel_number_series", "kernel_parameter", "notify_warning_rule", "notify_delivery",
-                     "web_announcement"},
+    "system_admin": {
+        "kernel_entity",
+        "kernel_working_day",
+        "kernel_number_series",
+        "kernel_parameter",
+        "notify_warning_rule",
+        "notify_delivery",
+        "web_announcement",
+    },
 }
 EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
                    "web_home_layout": "user_id", "web_list_setting": "user_id"}  # fmt: skip
@@ -89,7 +105,8 @@ class Oracle:
             return False
         opens = {r["id"] for r in self.rows["project_role"] if r["grants_view"]}
         on_team = any(
-            m["project_id"] == project and m["user_id"] == me and m["role_id"] in opens and self.today_in(m) for m in self.rows["project_member"]
+            m["project_id"] == project and m["user_id"] == me and m["role_id"] in opens and self.today_in(m)
+            for m in self.rows["project_member"]
         )
         return on_team or self.answers_for(me, project) or self.all_projects(me)
 

@@ -22,7 +22,11 @@ pytestmark = pytest.mark.req("ALL-05")
 def entries(superuser: Any, table: str, pk: int) -> list[dict[str, Any]]:
     from psycopg.rows import dict_row
 
-    return superuser.cursor(row_factory=dict_row).execute("select * from audit_entry where tbl = %s and row_id = %s order by id", [table, pk]).fetchall()
+    return (
+        superuser.cursor(row_factory=dict_row)
+        .execute("select * from audit_entry where tbl = %s and row_id = %s order by id", [table, pk])
+        .fetchall()
+    )
 
 
 @pytest.fixture
@@ -33,7 +37,9 @@ def project_id(superuser: Any) -> Callable[[str], int]:
 # ------------------------------------------------------------------ complete
 def test_who_what_when_from_where_why(request_as: Any, superuser: Any, user_id: Any) -> None:
     with request_as("member.wang", keep=True, environ_base={"REMOTE_ADDR": "10.1.2.3"}) as s:
-        leave = Leave(kind="annual", from_day=calendar.today() + timedelta(days=90), to_day=calendar.today() + timedelta(days=90), reason="one")
+        leave = Leave(
+            kind="annual", from_day=calendar.today() + timedelta(days=90), to_day=calendar.today() + timedelta(days=90), reason="one"
+        )
         s.add(leave)
         s.flush()
         pk = leave.id
@@ -97,7 +103,9 @@ def test_rolled_back_work_leaves_no_entry(request_as: Any, superuser: Any, proje
 
 # ------------------------------------------------------------------ read by those who see the row
 @pytest.mark.req("VIS-08", part="history")
-@pytest.mark.parametrize("username", ["outsider", "member.wang", "pm.chen", "head.rd", "ceo", "leader", "hr", "admin", "auditor", "finance"])
+@pytest.mark.parametrize(
+    "username", ["outsider", "member.wang", "pm.chen", "head.rd", "ceo", "leader", "hr", "admin", "auditor", "finance"]
+)
 def test_history_shows_exactly_the_rows_one_sees(username: str, raw_as: Any) -> None:
     with raw_as(username) as conn:
         for m in records():
@@ -154,5 +162,7 @@ def test_no_role_of_the_portal_alters_history(role: str, superuser: Any) -> None
 def test_every_kind_of_record_has_a_history(superuser: Any) -> None:
     for m in records():
         rows = superuser.execute(f"select count(*) from {m.__tablename__}").fetchone()[0]
-        inserts = superuser.execute("select count(distinct row_id) from audit_entry where tbl = %s and op = 'insert'", [m.__tablename__]).fetchone()[0]
+        inserts = superuser.execute(
+            "select count(distinct row_id) from audit_entry where tbl = %s and op = 'insert'", [m.__tablename__]
+        ).fetchone()[0]
         assert inserts >= rows or m.__tablename__ == "kernel_entity", m.__tablename__

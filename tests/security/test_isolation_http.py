@@ -107,19 +107,31 @@ def test_rest_hidden_is_nonexistent(username: str, client_as: Any, oracle: Oracl
         base = resource.route_base
         hidden, shown = hidden_and_shown(oracle, username, resource.model)
         requests = [
-            ("GET", "", {}), ("GET", "/history", {}), ("GET", "/actions", {}),
-            ("PATCH", "", {"json": {"custom": {}}, "headers": {"If-Match": "1"}}), ("PATCH", "", {"json": {}}), ("PUT", "", {"data": "not json"}),
-            ("DELETE", "", {"headers": {"If-Match": "1"}}), ("DELETE", "", {}), ("POST", "/restore", {"headers": {"If-Match": "1"}}),
+            ("GET", "", {}),
+            ("GET", "/history", {}),
+            ("GET", "/actions", {}),
+            ("PATCH", "", {"json": {"custom": {}}, "headers": {"If-Match": "1"}}),
+            ("PATCH", "", {"json": {}}),
+            ("PUT", "", {"data": "not json"}),
+            ("DELETE", "", {"headers": {"If-Match": "1"}}),
+            ("DELETE", "", {}),
+            ("POST", "/restore", {"headers": {"If-Match": "1"}}),
             *(("POST", f"/{a.name.replace('_', '-')}", {"json": {}, "headers": {"If-Match": "1"}}) for a in actions_of(resource.model)),
-        ]  # fmt: skip
+        ]
         for method, path, kwargs in requests:
             nothing = client.open(f"{base}/{NOWHERE}{path}", method=method, **kwargs)
             assert nothing.status_code != 500 and nothing.status_code >= 400
             for pk in hidden:
                 answer = client.open(f"{base}/{pk}{path}", method=method, **kwargs)
-                same = answer.status_code == nothing.status_code and answer.get_data() == nothing.get_data() and answer.headers.get("ETag") is None
+                same = (
+                    answer.status_code == nothing.status_code
+                    and answer.get_data() == nothing.get_data()
+                    and answer.headers.get("ETag") is None
+                )
                 if not same:
-                    wrong.append(f"{name} {method} {path}: {answer.status_code} {answer.get_data()[:90]!r}, nonexistent {nothing.status_code}")
+                    wrong.append(
+                        f"{name} {method} {path}: {answer.status_code} {answer.get_data()[:90]!r}, nonexistent {nothing.status_code}"
+                    )
         if client.get(f"{base}/").status_code == 200:
             for pk in shown:
                 assert client.get(f"{base}/{pk}").status_code == 200, (name, pk)
@@ -162,7 +174,15 @@ def test_pages(username: str, client_as: Any, oracle: Oracle, live: Any) -> None
             wrong.append(f"{base} links to {sorted(linked - live(username, model))[:5]}")
         hidden, shown = hidden_and_shown(oracle, username, model)
         actions = [("POST", f"/{a.name.replace('_', '-')}") for a in actions_of(model)]
-        for method, path in [("GET", ""), ("GET", "/edit"), ("GET", "/history"), ("POST", "/edit"), ("POST", "/archive"), ("POST", "/restore"), *actions]:
+        for method, path in [
+            ("GET", ""),
+            ("GET", "/edit"),
+            ("GET", "/history"),
+            ("POST", "/edit"),
+            ("POST", "/archive"),
+            ("POST", "/restore"),
+            *actions,
+        ]:
             kwargs = {"data": {"version": "1"}} if method == "POST" else {}
             nothing = client.open(f"{base}/{NOWHERE}{path}", method=method, **kwargs)
             assert nothing.status_code != 500, (base, path)

@@ -1,4 +1,4 @@
-"""What is forged: columns nobody may set, authors, another's id, references to what one does not see; and no trace of a project elsewhere."""
+"""What is forged: columns nobody may set, authors, another's id, references to what one does not see; no trace of a project."""
 
 import re
 from datetime import date, timedelta
@@ -14,9 +14,20 @@ from tests.security.oracle import Oracle
 
 NOWHERE = 987654321
 SAMPLES: dict[str, Any] = {
-    "text": "stolen", "longtext": "stolen", "email": "stolen@shuniu.example", "integer": 7, "decimal": "7", "money": "7.00", "hours": "1.00",
-    "date": "2031-01-01", "datetime": "2031-01-01T00:00:00Z", "bool": True, "label": {"zh": "偷", "en": "stolen"}, "json": {}, "multichoice": [],
-}  # fmt: skip
+    "text": "stolen",
+    "longtext": "stolen",
+    "email": "stolen@shuniu.example",
+    "integer": 7,
+    "decimal": "7",
+    "money": "7.00",
+    "hours": "1.00",
+    "date": "2031-01-01",
+    "datetime": "2031-01-01T00:00:00Z",
+    "bool": True,
+    "label": {"zh": "偷", "en": "stolen"},
+    "json": {},
+    "multichoice": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +58,7 @@ def everything(superuser: Any) -> dict[str, int]:
 def test_what_one_only_sees_stays_as_it_is(username: str, client_as: Any, oracle: Oracle, superuser: Any) -> None:
     client, wrong, before = client_as(username), [], everything(superuser)
     me = oracle.people[username]
-    for name, resource in registry.resources.items():
+    for resource in registry.resources.values():
         model = resource.model
         table = model.__tablename__
         shown = [
@@ -64,7 +75,10 @@ def test_what_one_only_sees_stays_as_it_is(username: str, client_as: Any, oracle
                 if status not in (403, 405, 409, 422):
                     wrong.append(f"{method} {url} {body}: {status}")
             if screen is not None:
-                for path, form in (("edit", {**{k: "stolen" for k in body}, "version": row["version"]}), ("archive", {"version": row["version"]})):
+                for path, form in (
+                    ("edit", {**dict.fromkeys(body, "stolen"), "version": row["version"]}),
+                    ("archive", {"version": row["version"]}),
+                ):
                     answer = client.post(f"{screen.route_base}/{row['id']}/{path}", data=form)
                     if answer.status_code not in (403, 404, 405, 409, 422):
                         wrong.append(f"POST {screen.route_base}/{row['id']}/{path}: {answer.status_code}")
@@ -86,8 +100,14 @@ def test_rest_refuses_columns_that_are_not_for_setting(username: str, client_as:
     me = oracle.people[username]
     for resource in registry.resources.values():
         model = resource.model
-        closed = [c.name for c in model.__table__.columns if c.name in SYSTEM_COLUMNS | {"version", "custom"} or c.info.get("protected") or c.info.get("readonly")]
-        row = next((r for r in oracle.rows[model.__tablename__] if oracle.changes(me, model.__tablename__, r) and r["archived_at"] is None), None)
+        closed = [
+            c.name
+            for c in model.__table__.columns
+            if c.name in SYSTEM_COLUMNS | {"version", "custom"} or c.info.get("protected") or c.info.get("readonly")
+        ]
+        row = next(
+            (r for r in oracle.rows[model.__tablename__] if oracle.changes(me, model.__tablename__, r) and r["archived_at"] is None), None
+        )
         for column in closed:
             if (resource.resource_name, column) in HIRING:
                 continue
@@ -95,13 +115,17 @@ def test_rest_refuses_columns_that_are_not_for_setting(username: str, client_as:
             body = {c: sample(model, c) for c in resource.addable() if c in fields_of(model)} | {column: value}
             calls = [client.post(f"{resource.route_base}/", json=body)]
             if row is not None:
-                calls.append(client.patch(f"{resource.route_base}/{row['id']}", json={column: value}, headers={"If-Match": str(row["version"])}))
+                calls.append(
+                    client.patch(f"{resource.route_base}/{row['id']}", json={column: value}, headers={"If-Match": str(row["version"])})
+                )
             for answer in calls:
                 if answer.status_code in (403, 405):
                     continue
                 named = answer.status_code == 422 and column in answer.get_json()["error"]["fields"]
                 if not named:
-                    wrong.append(f"{answer.request.method} {resource.resource_name} {column}: {answer.status_code} {answer.get_data(as_text=True)[:80]}")
+                    wrong.append(
+                        f"{answer.request.method} {resource.resource_name} {column}: {answer.status_code} {answer.get_data()[:80]!r}"
+                    )
     assert wrong == []
     after = everything(superuser)
     assert {t for t in after if after[t] != before[t]} == set()
@@ -113,8 +137,13 @@ def test_forms_refuse_columns_that_are_not_on_them(fresh_db: None, client_as: An
     domain = superuser.execute("select id from project_domain where code = 'D1'").fetchone()[0]
     client = client_as("leader")
     form = {
-        "name": "forged", "domain_id": domain, "pm_id": user_id("pm.chen"), "starts_on": "2030-01-01", "ends_on": "2030-12-31", "planned_hours": "0",
-    }  # fmt: skip
+        "name": "forged",
+        "domain_id": domain,
+        "pm_id": user_id("pm.chen"),
+        "starts_on": "2030-01-01",
+        "ends_on": "2030-12-31",
+        "planned_hours": "0",
+    }
     closed = {
         "state": "closed", "number": "XM-2030-0001", "created_by": user_id("outsider"), "id": 4242, "archived_at": "2030-01-01",
         "started_on": "2020-01-01", "custom": '{"a": 1}', "entity_id": "99", "no_such_column": "1",
@@ -130,7 +159,9 @@ def test_forms_refuse_columns_that_are_not_on_them(fresh_db: None, client_as: An
             if column != "no_such_column" or answer.status_code != 303:
                 assert answer.status_code == 422, (url, column, answer.status_code)
     assert superuser.execute(look, [pk]).fetchone()[1:4] == before[1:4]
-    assert superuser.execute("select count(*) from project_project where state = 'closed' and name like 'forged%%' or id = 4242").fetchone() == (0,)
+    assert superuser.execute(
+        "select count(*) from project_project where state = 'closed' and name like 'forged%%' or id = 4242"
+    ).fetchone() == (0,)
 
 
 def test_a_leave_is_always_ones_own(fresh_db: None, client_as: Any, superuser: Any, user_id: Any) -> None:
@@ -139,7 +170,9 @@ def test_a_leave_is_always_ones_own(fresh_db: None, client_as: Any, superuser: A
     answer = client_as("member.wang").post("/api/v1/leaves/", json=body | {"user_id": user_id("member.zhao")})
     assert answer.status_code == 422 and "user_id" in answer.get_json()["error"]["fields"]
     answer = client_as("member.wang").post("/leaves/add", data=body | {"user_id": user_id("member.zhao")})
-    assert superuser.execute("select count(*) from hr_leave where user_id = %s and from_day = %s", [user_id("member.zhao"), day]).fetchone() == (0,)
+    assert superuser.execute(
+        "select count(*) from hr_leave where user_id = %s and from_day = %s", [user_id("member.zhao"), day]
+    ).fetchone() == (0,)
 
 
 # ------------------------------------------------------------------ references to what one does not see
@@ -147,14 +180,19 @@ def same_answer(client: Any, hidden: int, call: Any) -> None:
     """*call* with the hidden and with a nonexistent id: the same status and words."""
     one, none = call(client, hidden), call(client, NOWHERE)
     assert one.status_code == none.status_code >= 400, (one.status_code, none.status_code, one.get_data(as_text=True)[:200])
-    strip = [re.sub(rf"\b({hidden}|{NOWHERE})\b", "#", re.sub(r"[0-9a-f]{32}|nonce=\"[^\"]*\"", "~", a.get_data(as_text=True))) for a in (one, none)]
+    strip = [
+        re.sub(rf"\b({hidden}|{NOWHERE})\b", "#", re.sub(r"[0-9a-f]{32}|nonce=\"[^\"]*\"", "~", a.get_data(as_text=True)))
+        for a in (one, none)
+    ]
     if one.mimetype == "application/json":
         assert strip[0] == strip[1]
 
 
 @pytest.mark.req("VIS-09", part="references")
 @pytest.mark.parametrize("username", ["outsider", "pm.chen", "member.wang", "head.rd"])
-def test_referring_to_a_hidden_row_is_like_referring_to_none(fresh_db: None, username: str, client_as: Any, superuser: Any, oracle: Oracle, user_id: Any) -> None:
+def test_referring_to_a_hidden_row_is_like_referring_to_none(
+    fresh_db: None, username: str, client_as: Any, superuser: Any, oracle: Oracle, user_id: Any
+) -> None:
     client = client_as(username)
     name = {"outsider": "Alpha", "pm.chen": "Beta", "member.wang": "Beta", "head.rd": "Alpha"}[username]
     project = superuser.execute("select id from project_project where name = %s", [f"Project {name}"]).fetchone()[0]
@@ -165,10 +203,32 @@ def test_referring_to_a_hidden_row_is_like_referring_to_none(fresh_db: None, use
     mine = client.post("/api/v1/daily-reports/", json={"day": yesterday})
     own = mine.get_json()["id"] if mine.status_code == 201 else next(iter(oracle.visible(username, "dailyreport_report")))
 
-    same_answer(client, project, lambda c, i: c.post("/api/v1/project-members/", json={"project_id": i, "user_id": user_id("outsider"), "role_id": role, "from_day": "2030-01-01"}))
-    same_answer(client, project, lambda c, i: c.post("/api/v1/daily-report-lines/", json={"report_id": own, "project_id": i, "hours": "1", "done": "x"}))
-    same_answer(client, report, lambda c, i: c.post("/api/v1/daily-report-lines/", json={"report_id": i, "category": "meeting", "hours": "1", "done": "x"}))
-    same_answer(client, project, lambda c, i: c.post(f"/my-report/?day={yesterday}", data={"lines-0-target": f"p:{i}", "lines-0-hours": "1", "lines-0-done": "x"}, headers={"Accept": "application/json"}))
+    same_answer(
+        client,
+        project,
+        lambda c, i: c.post(
+            "/api/v1/project-members/", json={"project_id": i, "user_id": user_id("outsider"), "role_id": role, "from_day": "2030-01-01"}
+        ),
+    )
+    same_answer(
+        client,
+        project,
+        lambda c, i: c.post("/api/v1/daily-report-lines/", json={"report_id": own, "project_id": i, "hours": "1", "done": "x"}),
+    )
+    same_answer(
+        client,
+        report,
+        lambda c, i: c.post("/api/v1/daily-report-lines/", json={"report_id": i, "category": "meeting", "hours": "1", "done": "x"}),
+    )
+    same_answer(
+        client,
+        project,
+        lambda c, i: c.post(
+            f"/my-report/?day={yesterday}",
+            data={"lines-0-target": f"p:{i}", "lines-0-hours": "1", "lines-0-done": "x"},
+            headers={"Accept": "application/json"},
+        ),
+    )
     same_answer(client, report, lambda c, i: c.post(f"/api/v1/daily-reports/{i}/comment", json={"text": "x"}, headers={"If-Match": "1"}))
 
 
@@ -188,7 +248,11 @@ def test_filters_orders_and_searches_tell_nothing_of_hidden_rows(username: str, 
                 for value in sorted(values)[:3]:
                     answer = client.get(base, query_string={"q": f"(filters:!((col:{column},opr:eq,value:{value})),page_size:100)"})
                     assert answer.status_code == 200, (base, column, answer.get_data(as_text=True)[:200])
-                    expected = {r["id"] for r in oracle.rows[resource.model.__tablename__] if r[column] == value and r["id"] in seen and r["archived_at"] is None}
+                    expected = {
+                        r["id"]
+                        for r in oracle.rows[resource.model.__tablename__]
+                        if r[column] == value and r["id"] in seen and r["archived_at"] is None
+                    }
                     assert set(answer.get_json()["ids"]) <= expected and answer.get_json()["count"] <= len(expected), (base, column)
         for word in ("Beta", "XM-TEST", "SECRET", "member.zhao", "赵"):
             answer = client.get(base, query_string={"q": f"(search:'{word}',page_size:100)"})
@@ -208,7 +272,12 @@ def test_no_trace_of_a_hidden_project_anywhere(username: str, client_as: Any, or
     client = client_as(username)
     todo, done, found = ["/"], set(), []
     for resource in registry.resources.values():
-        todo += [f"{resource.route_base}/", f"{resource.route_base}/export.csv", f"{resource.route_base}/?archived=1", f"/lookup/{resource.resource_name}"]
+        todo += [
+            f"{resource.route_base}/",
+            f"{resource.route_base}/export.csv",
+            f"{resource.route_base}/?archived=1",
+            f"/lookup/{resource.resource_name}",
+        ]
         todo += [f"/lookup/{resource.resource_name}?q={w}" for w in ("Be", "XM")]
     todo += [f"{s.route_base}/" for s in registry.screens.values()] + [f"{p.route_base}/" for p in registry.pages.values()]
     todo += [f"/projects/{beta}", f"/projects/{beta}/history", f"/api/v1/projects/{beta}", "/search?q=Proj", "/lookup/people", "/api/v1/me"]
@@ -225,6 +294,10 @@ def test_no_trace_of_a_hidden_project_anywhere(username: str, client_as: Any, or
         for mark in MARKS.finditer(body):
             found.append(f"{url}: {body[max(0, mark.start() - 60) : mark.end() + 20]!r}")
         if answer.mimetype == "text/html":
-            todo += [u.replace("&amp;", "&") for u in re.findall(r'(?:href|hx-get|data-url)="(/[^"/][^"]*)"', body) if not u.startswith("/static")]
+            todo += [
+                u.replace("&amp;", "&")
+                for u in re.findall(r'(?:href|hx-get|data-url)="(/[^"/][^"]*)"', body)
+                if not u.startswith("/static")
+            ]
     assert len(done) > 60
     assert found == []

@@ -51,9 +51,16 @@ WITHOUT_RULES = {
 }
 # what the person's role may do with tables that carry no rules
 OPEN_TO_PEOPLE = {
-    "ab_role": {"SELECT"}, "ab_user_role": {"SELECT"}, "ab_permission": {"SELECT"}, "ab_view_menu": {"SELECT"}, "ab_permission_view": {"SELECT"},
-    "ab_permission_view_role": {"SELECT"}, "security_role": {"SELECT"}, "security_role_scope": {"SELECT"}, "kernel_outbox": {"INSERT"},
-}  # fmt: skip
+    "ab_role": {"SELECT"},
+    "ab_user_role": {"SELECT"},
+    "ab_permission": {"SELECT"},
+    "ab_view_menu": {"SELECT"},
+    "ab_permission_view": {"SELECT"},
+    "ab_permission_view_role": {"SELECT"},
+    "security_role": {"SELECT"},
+    "security_role_scope": {"SELECT"},
+    "kernel_outbox": {"INSERT"},
+}
 DEFINERS = {"app_context", "app_signed_in", "audit"}
 
 
@@ -70,14 +77,18 @@ def owner(app: Any, settings: Any) -> Iterator[Connection]:
 def snapshot(conn: Connection) -> dict[str, list[tuple[Any, ...]]]:
     """Everything generated, as the catalogue has it."""
     queries = {
-        "policies": "select tablename, policyname, permissive, roles::text, cmd, qual, with_check from pg_policies where schemaname = 'public'",
+        "policies": """select tablename, policyname, permissive, roles::text, cmd, qual, with_check
+                       from pg_policies where schemaname = 'public'""",
         "triggers": """select c.relname, t.tgname, pg_get_triggerdef(t.oid) from pg_trigger t join pg_class c on c.oid = t.tgrelid
                        where not t.tgisinternal and c.relnamespace = 'public'::regnamespace""",
         "functions": """select p.oid::regprocedure::text, p.prosrc, p.proacl::text, p.prosecdef from pg_proc p
-                        where p.pronamespace = 'public'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')""",
-        "tables": """select relname, relrowsecurity, relforcerowsecurity, array(select unnest(relacl)::text order by 1)::text from pg_class
+                        where p.pronamespace = 'public'::regnamespace
+                          and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')""",
+        "tables": """select relname, relrowsecurity, relforcerowsecurity, array(select unnest(relacl)::text order by 1)::text
+                     from pg_class
                      where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm')""",
-        "columns": """select c.relname, a.attname, array(select unnest(a.attacl)::text order by 1)::text from pg_attribute a join pg_class c on c.oid = a.attrelid
+        "columns": """select c.relname, a.attname, array(select unnest(a.attacl)::text order by 1)::text
+                       from pg_attribute a join pg_class c on c.oid = a.attrelid
                       where c.relnamespace = 'public'::regnamespace and a.attnum > 0 and not a.attisdropped and c.relkind = 'r'""",
     }
     return {name: sorted(map(tuple, conn.execute(text(q)).all()), key=str) for name, q in queries.items()}
@@ -98,19 +109,30 @@ def test_every_business_table_has_rules_forced_history_and_an_owner(superuser: A
             *((f"wide_{s}", "SELECT", f"wide_{s}") for s in m.wide),
         }  # fmt: skip
         assert {(name, cmd, role) for name, cmd, roles in found for role in roles} == wanted, t
-        triggers = {r[0] for r in superuser.execute("select tgname from pg_trigger where tgrelid = to_regclass(%s) and tgenabled = 'O'", [t])}
-        parents = {f"sees_{fk.parent.name}" for fk in m.__table__.foreign_keys if fk.column.table.name in {r.__tablename__ for r in records()}}
+        triggers = {
+            r[0] for r in superuser.execute("select tgname from pg_trigger where tgrelid = to_regclass(%s) and tgenabled = 'O'", [t])
+        }
+        parents = {
+            f"sees_{fk.parent.name}" for fk in m.__table__.foreign_keys if fk.column.table.name in {r.__tablename__ for r in records()}
+        }
         assert {"audit", *parents} <= triggers, t
 
 
 @pytest.mark.req("VIS-07")
 def test_tables_without_rules_are_known(superuser: Any) -> None:
-    bare = {r[0] for r in superuser.execute("select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and not relrowsecurity")}
+    bare = {
+        r[0]
+        for r in superuser.execute(
+            "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and not relrowsecurity"
+        )
+    }
     assert bare - WITHOUT_RULES.keys() == set()
     assert {m.__tablename__ for m in records()} & bare == set()
     for t in bare:
         for role in ("app", "see_projects", "app_anon", "app_login", "app_read", "public"):
-            rows = superuser.execute("select privilege_type from information_schema.table_privileges where table_name = %s and grantee = %s", [t, role])
+            rows = superuser.execute(
+                "select privilege_type from information_schema.table_privileges where table_name = %s and grantee = %s", [t, role]
+            )
             got = {r[0] for r in rows.fetchall()}
             allowed = OPEN_TO_PEOPLE.get(t, set()) if role == "app" else {"SELECT"} if t == "alembic_version" else set()
             if t == "kernel_outbox" and role == "app_anon":
@@ -124,7 +146,9 @@ def test_no_table_of_the_models_is_missing_in_the_database(superuser: Any) -> No
 
 
 def test_people_read_no_secret_of_an_account(superuser: Any) -> None:
-    rows = superuser.execute("select column_name, grantee, privilege_type from information_schema.column_privileges where table_name = 'ab_user'").fetchall()
+    rows = superuser.execute(
+        "select column_name, grantee, privilege_type from information_schema.column_privileges where table_name = 'ab_user'"
+    ).fetchall()
     granted = {(column, verb) for column, grantee, verb in rows if grantee in ("app", "app_anon", "app_login", "PUBLIC", "app_read")}
     assert granted == {(c, "SELECT") for c in ("id", "username", "first_name", "last_name", "active")}
 
@@ -147,7 +171,9 @@ def test_dropping_lets_columns_change_and_installing_restores(owner: Connection)
 
 def test_a_policy_of_a_model_that_is_gone_does_not_stay(owner: Connection) -> None:
     owner.execute(text("create policy leftover on project_project for select to app using (true)"))
-    owner.execute(text("create trigger sees_leftover before insert on project_project for each row execute function sees_project_project_domain_id()"))
+    owner.execute(
+        text("create trigger sees_leftover before insert on project_project for each row execute function sees_project_project_domain_id()")
+    )
     before = snapshot(owner)
     policies.install(owner)
     after = snapshot(owner)
@@ -162,8 +188,10 @@ def test_the_owner_changes_every_row_in_a_migration(owner: Connection) -> None:
 
 def test_functions_run_with_rights_of_the_owner_only_where_known(superuser: Any) -> None:
     rows = superuser.execute(
-        """select proname, coalesce(proconfig::text, ''), prosecdef, has_function_privilege('public', p.oid, 'execute'), prorettype = 'trigger'::regtype
-           from pg_proc p where pronamespace = 'public'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"""
+        """select proname, coalesce(proconfig::text, ''), prosecdef, has_function_privilege('public', p.oid, 'execute'),
+                  prorettype = 'trigger'::regtype
+           from pg_proc p where pronamespace = 'public'::regnamespace
+            and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"""
     ).fetchall()
     assert {r[0] for r in rows if r[2]} == DEFINERS
     for name, config, definer, by_anyone, is_trigger in rows:

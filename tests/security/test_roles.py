@@ -106,20 +106,25 @@ def test_the_cached_permissions_are_forgotten_with_the_epoch(fresh_db: None, req
     superuser.execute(
         """with p as (insert into ab_permission (id, name) values (nextval('ab_permission_id_seq'), 'can_juggle') returning id),
              v as (insert into ab_view_menu (id, name) values (nextval('ab_view_menu_id_seq'), 'test.Ball') returning id)
-           insert into ab_permission_view (id, permission_id, view_menu_id) select nextval('ab_permission_view_id_seq'), p.id, v.id from p, v"""
+           insert into ab_permission_view (id, permission_id, view_menu_id)
+             select nextval('ab_permission_view_id_seq'), p.id, v.id from p, v"""
     )
     with request_as("outsider") as s:
         assert not manager.allowed("juggle", "test.Ball")
         with unrestricted("test") as w:
             w.execute(
                 text("""insert into ab_permission_view_role (id, permission_view_id, role_id)
-                     select nextval('ab_permission_view_role_id_seq'), pv.id, r.id from ab_permission_view pv join ab_view_menu v on v.id = pv.view_menu_id,
-                     ab_role r where v.name = 'test.Ball' and r.name = 'employee'""")
+                     select nextval('ab_permission_view_role_id_seq'), pv.id, r.id
+                       from ab_permission_view pv join ab_view_menu v on v.id = pv.view_menu_id, ab_role r
+                      where v.name = 'test.Ball' and r.name = 'employee'""")
             )
             roles.bump(w)
         s.rollback()
         assert manager.allowed("juggle", "test.Ball")
-        superuser.execute("delete from ab_permission_view_role x using ab_permission_view pv, ab_view_menu v where pv.id = x.permission_view_id and v.id = pv.view_menu_id and v.name = 'test.Ball'")
+        superuser.execute(
+            """delete from ab_permission_view_role x using ab_permission_view pv, ab_view_menu v
+                where pv.id = x.permission_view_id and v.id = pv.view_menu_id and v.name = 'test.Ball'"""
+        )
         superuser.execute("update security_epoch set n = n + 1")
         s.rollback()
         assert not manager.allowed("juggle", "test.Ball")
@@ -167,7 +172,9 @@ def test_every_combination_of_scopes_has_its_database_role(fresh_db: None, reque
     """Somebody with several roles sees what each of them opens."""
     names = wide_scopes()
     role = superuser.execute("insert into ab_role (id, name) values (nextval('ab_role_id_seq'), 'test') returning id").fetchone()[0]
-    superuser.execute("insert into ab_user_role (id, user_id, role_id) values (nextval('ab_user_role_id_seq'), %s, %s)", [user_id("outsider"), role])
+    superuser.execute(
+        "insert into ab_user_role (id, user_id, role_id) values (nextval('ab_user_role_id_seq'), %s, %s)", [user_id("outsider"), role]
+    )
     seen = set()
     for n in range(len(names) + 1):
         for combination in combinations(names, n):

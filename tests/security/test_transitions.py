@@ -99,7 +99,9 @@ def test_an_old_version_is_a_conflict(request_as: Any, project_id: Any, permitte
         assert e.value.version == 1
 
 
-def test_the_state_changes_with_its_history(fresh_db: None, request_as: Any, project_id: Any, permitted: None, superuser: Any, user_id: Any) -> None:
+def test_the_state_changes_with_its_history(
+    fresh_db: None, request_as: Any, project_id: Any, permitted: None, superuser: Any, user_id: Any
+) -> None:
     pk = project_id("Alpha")
     with request_as("pm.chen", keep=True):
         perform(Project, "pause", pk, version=1, arguments={"reason": "waiting for the customer"})
@@ -154,7 +156,9 @@ def test_a_refusal_in_the_body_leaves_nothing(request_as: Any, project_id: Any, 
     assert superuser.execute("select name from project_project where id = %s", [pk]).fetchone() == ("Project Alpha",)
 
 
-def test_one_may_give_away_what_one_then_no_longer_sees(request_as: Any, project_id: Any, permitted: None, declared: None, user_id: Any) -> None:
+def test_one_may_give_away_what_one_then_no_longer_sees(
+    request_as: Any, project_id: Any, permitted: None, declared: None, user_id: Any
+) -> None:
     @operation(by=lambda c, v: c.pm_id == v.me, name="hand_over")
     def hand_over(project: Project) -> None:
         project.pm_id = user_id("pm.li")
@@ -163,7 +167,9 @@ def test_one_may_give_away_what_one_then_no_longer_sees(request_as: Any, project
     with request_as("pm.chen") as s:
         perform(Project, "hand-over", pk)
         s.connection()
-        assert s.scalar(text("select pm_id from project_project where id = :i"), {"i": pk}) is not None  # in this transaction's arrays still
+        assert (
+            s.scalar(text("select pm_id from project_project where id = :i"), {"i": pk}) is not None
+        )  # in this transaction's arrays still
     with request_as("pm.chen"), pytest.raises(TypeError):
 
         @transition("nowhere", "draft", by=lambda c, v: c.pm_id == v.me)
@@ -238,7 +244,14 @@ def parse(app: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def test_arguments_are_read(parse: Any) -> None:
     got = parse({"reason": "  why ", "day": "2026-03-31", "amount": "1.50", "who": "7", "n": 3, "kind": "b"})
     assert got == {"reason": "why", "day": date(2026, 3, 31), "amount": Decimal("1.50"), "who": 7, "n": 3, "kind": "b"}
-    assert parse({"reason": "why", "day": "", "amount": None}) == {"reason": "why", "day": None, "amount": None, "who": None, "n": None, "kind": None}
+    assert parse({"reason": "why", "day": "", "amount": None}) == {
+        "reason": "why",
+        "day": None,
+        "amount": None,
+        "who": None,
+        "n": None,
+        "kind": None,
+    }
 
 
 @pytest.mark.parametrize(
