@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import and_, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm.attributes import flag_modified
 
 from modules.dailyreport import rules
@@ -74,7 +75,8 @@ def write_report(entry: ReportEntry, submitting: bool, version: int | None = Non
     with acting():
         report, seen = _report(person, entry.day)
         if version is not None and version != seen:
-            raise Conflict(_("This report was changed meanwhile, perhaps sent twice. Look at it and send again what is missing."), version=seen)
+            problem = _("This report was changed meanwhile, perhaps sent twice. Look at it and send again what is missing.")
+            raise Conflict(problem, version=seen)
         lines = {line.id: line for line in _lines(report.id)}
         editable = {pk: line for pk, line in lines.items() if line.state in EDITABLE and line.reversal_of_id is None}
         locked = [line for pk, line in lines.items() if pk not in editable]
@@ -105,14 +107,16 @@ def _locked_hours(person: int, day: date) -> list[Decimal]:
 def _report(person: int, day: date) -> tuple[DailyReport, int]:
     """The person's report of *day*, locked, and its version; a new draft (version 0) when there is none."""
     s = session()
+    # two windows at once: the second one waits here until the first is done
+    made = s.scalar(
+        insert(DailyReport)
+        .values(author_id=person, day=day)
+        .on_conflict_do_nothing(index_elements=["author_id", "day"], index_where=text("archived_at is null"))
+        .returning(DailyReport.id)
+    )
     mine = select(DailyReport).where(DailyReport.author_id == person, DailyReport.day == day)
-    report = s.scalar(mine.with_for_update().execution_options(populate_existing=True))
-    if report is not None:
-        return report, report.version
-    report = DailyReport(author_id=person, day=day)
-    s.add(report)
-    s.flush()  # two windows at once: the second one waits here and answers 409
-    return report, 0
+    report = s.scalars(mine.with_for_update().execution_options(populate_existing=True)).one()
+    return report, 0 if made is not None else report.version
 
 
 def _lines(report_id: int) -> list[ReportLine]:
@@ -290,7 +294,7 @@ def create_report(entry: ReportEntry) -> int:
     """A new draft of the person at hand. Raises Refusal when there is one for the day."""
     if session().scalar(select(DailyReport.id).where(DailyReport.author_id == me(), DailyReport.day == entry.day)) is not None:
         raise Refusal(_("There is already a report of this day."), code="duplicate")
-    return write_report(entry, submitting=False)
+    return write_report(entry, submitting=False, version=0)
 
 
 def change_report(report: DailyReport, **values: Any) -> None:
@@ -302,7 +306,7 @@ def change_report(report: DailyReport, **values: Any) -> None:
     kept = {"overtime": report.overtime, "plan": report.plan or "", "problems": report.problems or ""}
     entries = [as_entry(line) for line in _own_open(report.id)]
     changed: dict[str, Any] = {**kept, **{name: value if name == "overtime" else value or "" for name, value in values.items()}}
-    write_report(ReportEntry(report.day, entries, **changed), submitting=False)
+    write_report(ReportEntry(report.day, entries, **changed), submitting=False, version=report.version)
 
 
 def add_line(report_id: int, entry: LineEntry) -> int:
@@ -331,7 +335,9 @@ def change_line(line: ReportLine, entry: LineEntry | None) -> None:
 
 def write_again(report: DailyReport, entries: list[LineEntry]) -> None:
     """Saves *report* with *entries* as its open lines; a report already handed in stays so, its new lines open."""
-    write_report(ReportEntry(report.day, entries, report.overtime, report.plan or "", report.problems or ""), submitting=False)
+    entry = ReportEntry(report.day, entries, report.overtime, report.plan or "", report.problems or "")
+    # what somebody else's call added meanwhile is not among the entries and must not be taken away
+    write_report(entry, submitting=False, version=report.version)
 
 
 def _own_open(report_id: int) -> list[ReportLine]:

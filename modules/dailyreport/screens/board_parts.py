@@ -20,7 +20,7 @@ from portal.web import words
 from security.visibility import Context
 
 ZERO = Decimal(0)
-PAGE = {"day": 60, "week": 60, "month": 25}
+PAGE = {"day": 60, "week": 60, "month": 20}
 """People on one page of the matrix; the figures above it are of all of them."""
 SERIES = 5
 """Projects in the chart; the rest is one bar."""

@@ -108,6 +108,8 @@ class MyReport(Page):
                 flash(_("The draft is saved."), "success")
         except PortalError as e:
             session().rollback()
+            if isinstance(e, Conflict) and _is_there(as_entry(day, content)):
+                return redirect(f"/my-report/?day={day.isoformat()}", 303)  # the same form, sent twice
             keep_draft(day, content)
             g.keep = True  # the draft stays although the answer is an error
             return self._page(day, content, e), e.http
@@ -322,6 +324,18 @@ def _content(report: DailyReport | None, editable: list[LineView]) -> dict[str, 
         "problems": report.problems or "" if report else "",
         "overtime": bool(report and report.overtime),
     }
+
+
+def _is_there(entry: ReportEntry) -> bool:
+    """Whether the person's report of the day holds every line of *entry* already."""
+    report = session().scalar(select(DailyReport.id).where(DailyReport.author_id == me(), DailyReport.day == entry.day))
+    left = [(x.project_id, x.category, x.hours, x.done or "") for x in (lines_of(report) if report else [])]
+    for line in entry.lines:
+        one = (line.project_id, line.category, line.hours, line.done)
+        if one not in left:
+            return False
+        left.remove(one)
+    return bool(entry.lines)
 
 
 def _form_lines(content: dict[str, Any], editable: list[LineView], fields: Mapping[str, str]) -> list[dict[str, Any]]:
