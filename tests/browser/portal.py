@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -121,18 +122,14 @@ def running(database: SampleDatabase, port: int | None = None) -> Iterator[Porta
     with (RESULTS / f"portal-{database.name}.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "portal.cli", "serve"],
-            env=environment(database, public_url=url, port=str(port)), cwd=PROJECT, stdout=log, stderr=log,
+            env=environment(database, public_url=url, port=str(port)), cwd=PROJECT, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:
             _until_ready(url, process)
             yield Portal(url, database)
         finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            os.killpg(process.pid, signal.SIGKILL)  # with its children, without waiting for idle connections
+            process.wait()
 
 
 def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -145,3 +142,32 @@ def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         except requests.ConnectionError:
             time.sleep(0.2)
     raise AssertionError("the portal does not answer")
+
+
+def report_of(portal: Portal, username: str, day: str) -> list[tuple[Any, ...]]:
+    """Lines of the person's report on *day*: place, hours, state, what was done; in order."""
+    return portal.sql(
+        """select coalesce(l.project_label, l.category), l.hours, l.state, t.done
+             from dailyreport_line l join dailyreport_line_text t on t.line_id = l.id
+            where l.author_id = %s and l.day = %s and l.archived_at is null order by l.position, l.id""",
+        portal.user_id(username), day,
+    )  # fmt: skip
+
+
+def forget_day(portal: Portal, username: str, day: str) -> None:
+    """As if the person had not written anything on *day* yet."""
+    author = portal.user_id(username)
+    for statement in (
+        "delete from dailyreport_line_text where line_id in (select id from dailyreport_line where author_id = %s and day = %s)",
+        "delete from dailyreport_line where author_id = %s and day = %s",
+        "delete from dailyreport_like where report_id in (select id from dailyreport_report where author_id = %s and day = %s)",
+        "delete from dailyreport_comment where report_id in (select id from dailyreport_report where author_id = %s and day = %s)",
+        "delete from dailyreport_report where author_id = %s and day = %s",
+        "delete from dailyreport_draft where author_id = %s and day = %s",
+    ):
+        portal.sql(statement, author, day)
+
+
+def today(portal: Portal) -> str:
+    """The company's day."""
+    return str(portal.value("select (now() at time zone 'Asia/Shanghai')::date"))

@@ -122,7 +122,7 @@ def test_somebody_without_employee_gets_a_clear_page(
         expect(page.locator("h1")).to_be_visible()
         assert page.url.startswith(portal.url)
         expect(page.locator("nav[data-menu]")).to_have_count(0)
-        expect(page.get_by_role("link", name="退出")).to_be_visible()
+        expect(page.get_by_role("link", name="使用其他账号登录")).to_be_visible()
         refused("403")
     finally:
         realm.delete_user(user)

@@ -156,7 +156,8 @@ class Confirmations(Page):
         return self._answer(text, done, failed, undo=False)
 
     def _answer(self, text: str, done: Sequence[int], failed: dict[int, PortalError], undo: bool) -> AnyResponse | str:
-        problem = str(next(iter(failed.values()))) if failed else ""
+        first = next(iter(failed.values()), None)
+        problem = _("Please say what should be corrected.") if first and "reason" in first.fields else str(first or "")
         if not done and not failed:
             problem = _("Please choose at least one line.")
         if not request.headers.get("HX-Request"):

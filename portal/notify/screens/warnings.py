@@ -38,7 +38,7 @@ class Warnings(Screen, model=Warning_):
     icon = "alert-triangle"
     verbs = ("view", "export")
     computed = {"what": Computed(_l("Warning"), "text", _messages)}
-    list_columns = ("severity", "what", "state", "user_id", "assignee_id", "raised_at", "closed_at")
+    list_columns = ("what", "severity", "state", "user_id", "assignee_id", "raised_at", "closed_at")
     show_columns = (
         "what",
         "severity",

@@ -1,0 +1,73 @@
+"""Every page of everybody, in both languages and themes, on a desk and on a phone: readable, usable, without an error."""
+
+import os
+import random
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from portal.commands.database import SAMPLE_ACCOUNTS
+from tests.browser.crawling import Visit, data_of, judge, reach
+from tests.browser.portal import RESULTS, Portal
+
+SOME = ("pm.chen", "head.rd", "hr", "admin", "outsider", "leader")
+LANGUAGES = {"zh": "zh-CN", "en": "en-US"}
+
+
+@pytest.mark.req("POR-16", part="every page: 360 px, light and dark, accessible")
+@pytest.mark.req("ALL-11", part="no page mixes the languages")
+def test_every_page_in_every_way(browser: Any, portal: Portal, depth: Callable[[int, int], int]) -> None:
+    """Ordinarily some pages, each in one of the ways, drawn with SHUNIU_TEST_SEED; with --soak all of them in all ways."""
+    everything = depth(0, 1) == 1
+    dice = random.Random(os.environ.get("SHUNIU_TEST_SEED", "1"))
+    visits = []
+    for username in SAMPLE_ACCOUNTS if everything else SOME:
+        context = browser.new_context(base_url=portal.url)
+        context.add_cookies([portal.cookie(username)])
+        paths = reach(context.new_page())
+        context.close()
+        assert len(paths) > 10
+        visits += [Visit(username, path, *way) for path in paths for way in product(LANGUAGES, ("light", "dark"), (1440, 390))]
+    if not everything:
+        visits = _one_way_each(visits, dice)
+    folder = RESULTS / "pages"
+    folder.mkdir(parents=True, exist_ok=True)
+    data, problems = data_of(portal), []
+    for (username, locale, theme, width), group in _grouped(visits).items():
+        context = browser.new_context(
+            base_url=portal.url, locale=LANGUAGES[locale], color_scheme=theme, viewport={"width": width, "height": 900},
+            reduced_motion="reduce",
+        )  # fmt: skip
+        context.add_cookies([portal.cookie(username)])
+        page: Page = context.new_page()
+        said: list[str] = []
+        page.on("pageerror", lambda error, said=said: said.append(str(error)))
+        page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
+        for visit in group:
+            problems += [f"{visit}: {problem}" for problem in judge(page, visit, data)]
+            problems += [f"{visit}: console: {text}" for text in said]
+            said.clear()
+            page.screenshot(path=folder / visit.slug, full_page=True)
+        context.close()
+    assert not problems, "\n".join(problems)
+
+
+def _one_way_each(visits: list[Visit], dice: random.Random) -> list[Visit]:
+    """Each kind of page once, by whoever, in whichever way; a third of them."""
+    from tests.browser.crawling import pattern
+
+    by_page: dict[str, list[Visit]] = {}
+    for visit in visits:
+        by_page.setdefault(pattern(visit.path), []).append(visit)
+    chosen = [dice.choice(ways) for ways in by_page.values()]
+    return dice.sample(chosen, min(len(chosen), 24))
+
+
+def _grouped(visits: list[Visit]) -> dict[tuple[str, str, str, int], list[Visit]]:
+    groups: dict[tuple[str, str, str, int], list[Visit]] = {}
+    for visit in visits:
+        groups.setdefault((visit.username, visit.locale, visit.theme, visit.width), []).append(visit)
+    return groups
