@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import select
 
+from portal.kernel import calendar
 from portal.kernel.db import session
 from portal.kernel.document import Record
 from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PortalError, Refusal
@@ -71,7 +72,7 @@ class Argument:
     def _date(value: Any) -> date:
         try:
             if isinstance(value, str):
-                return date.fromisoformat(value.strip())
+                return calendar.parse_day(value)
         except ValueError:
             pass
         raise ValueError(_("Not a date."))

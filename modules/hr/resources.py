@@ -20,8 +20,9 @@ from modules.hr.models import (
     Post,
 )
 from modules.hr.screens import hiring
-from modules.hr.screens.organisation import asked_day, chart
+from modules.hr.screens.organisation import chart
 from portal.web.access import route
+from portal.web.query import asked_day
 from portal.web.resource import Resource, answer, body
 
 READ = ("view", "export")

@@ -84,11 +84,11 @@ class Span:
             self.to_half,
         )
 
-    def each_day(self) -> Iterator[tuple[date, Decimal]]:
-        """Every calendar day touched, with 0.5 or 1."""
-        for n in range((self.to_day - self.from_day).days + 1):
-            day = self.from_day + timedelta(days=n)
-            yield day, len(self.halves(day)) * HALF
+    def each_day(self, first: date = date.min, end: date = date.max) -> Iterator[tuple[date, Decimal]]:
+        """Every calendar day touched, with 0.5 or 1; only those in [*first*, *end*)."""
+        day, last = max(self.from_day, first), min(self.to_day, end - timedelta(days=1))
+        for n in range((last - day).days + 1):
+            yield day + timedelta(days=n), len(self.halves(day + timedelta(days=n))) * HALF
 
 
 def leave_days(span: Span, is_workday: Callable[[date], bool]) -> Decimal:

@@ -53,6 +53,18 @@ def moment(day: date, hour: int = 0, minute: int = 0) -> datetime:
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone()).astimezone(UTC)
 
 
+FIRST, LAST = date(1900, 1, 1), date(2999, 12, 31)
+"""Days people may name: within them neighbours, weeks and deadlines of a day exist too."""
+
+
+def parse_day(text: str) -> date:
+    """The day that *text* (ISO 8601) names.  Raises ValueError when it is none between `FIRST` and `LAST`."""
+    day = date.fromisoformat(text.strip())
+    if not FIRST <= day <= LAST:
+        raise ValueError(f"{day} is out of range")
+    return day
+
+
 @contextmanager
 def freeze(at: datetime | date) -> Iterator[datetime]:
     """For tests: `now` stands still at *at* for the whole process; a date means its noon at the company."""

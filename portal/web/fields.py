@@ -173,7 +173,7 @@ def _read_decimal(f: Field, text: str) -> Decimal:
 
 def _read_date(f: Field, text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return calendar.parse_day(text)
     except ValueError:
         raise FieldError(_("Must be a date like 2026-03-31")) from None
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import orjson
 import prison
+from flask import request
 from sqlalchemy import ColumnElement, or_
 
+from portal.kernel import calendar
 from portal.kernel.errors import BadRequest
 from portal.kernel.i18n import _
 from portal.web import filters, paging
@@ -197,6 +200,18 @@ def _rest_order(model: type[Any], given: Mapping[str, Any]) -> list[Order]:
     if len(names) > 3 or not all(isinstance(n, str) for n in names):
         raise BadRequest(_("order must be up to three column names, each with - for descending."), code="unknown_order")
     return [parse_order(model, n.lstrip("-"), n.startswith("-")) for n in names]
+
+
+def asked_day(name: str = "day") -> date:
+    """The day that the address of a page names under *name*, today without one. Raises BadRequest."""
+    given = request.args.get(name, "")
+    if not given:
+        return calendar.today()
+    try:
+        return calendar.parse_day(given)
+    except ValueError:
+        words = _("Must be a date like 2026-03-31")
+        raise BadRequest(words, code="bad_day", fields={name: words}) from None
 
 
 def _whole(value: Any, name: str, low: int, high: int) -> int:

@@ -121,7 +121,7 @@ class MyReport(Page):
         given = request.form.get("version", "")
         version = int(given) if given.isdecimal() and len(given) < 10 else None
         try:
-            draft = keep_draft(asked_day(), typed(request.form), version if version else None)
+            draft = keep_draft(asked_day(), typed(request.form), version)
         except Conflict as e:
             session().rollback()
             answer = jsonify(error={"code": e.code, "message": str(e), "fields": {}}, version=e.version)

@@ -1,8 +1,8 @@
 """Leave and business trips: asked for, answered by a head, and what the calendar and the daily reports ask about them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,8 @@ from security.transitions import text, transition
 from security.visibility import context
 
 SERIES = series("hr.Leave", "QJ-{yyyy}-{seq:4}")
+LONGEST = timedelta(days=731)
+"""Nobody decides on more than about two years at once."""
 COUNTS = ("submitted", "approved")
 """States in which a leave takes its days: another one may not cover the same half day."""
 
@@ -65,17 +67,20 @@ def _approved(user_ids: Iterable[int], from_day: date, to_day: date) -> list[Lea
 def away(user_ids: Iterable[int], from_day: date, to_day: date) -> dict[tuple[int, date], LeaveOn]:
     """Approved leaves **and trips** by (user id, day) in ``[from_day, to_day)``, as far as the person at hand may see them.
 
-    Two leaves that share a day (one half each) are one entry of the first's kind with both halves. One statement.
+    Two leaves that share a day (one half each) are one entry of the first's kind with both halves; half a day of leave beside half
+    a day's trip is that half of leave, since the trip is work. One statement.
     """
     found: dict[tuple[int, date], LeaveOn] = {}
     for leave in _approved(user_ids, from_day, to_day):
         whole = span(leave)
-        for day, _part in whole.each_day():
-            if from_day <= day < to_day:
-                before = found.get((leave.user_id, day))
-                halves = whole.halves(day) | (before.halves if before else frozenset())
-                first = before or leave
-                found[leave.user_id, day] = LeaveOn(before.leave_id if before else leave.id, leave.user_id, first.kind, halves)
+        for day, _part in whole.each_day(from_day, to_day):
+            entry = LeaveOn(leave.id, leave.user_id, leave.kind, whole.halves(day))
+            before = found.get((leave.user_id, day))
+            if before is not None and (before.kind == "trip") == (leave.kind == "trip"):
+                entry = replace(before, halves=before.halves | entry.halves)
+            elif before is not None and leave.kind == "trip":
+                entry = before
+            found[leave.user_id, day] = entry
     return found
 
 
@@ -115,6 +120,8 @@ def submit(leave: Leave) -> None:
     wanted = span(leave)
     if not wanted.ordered():
         raise Invalid({"to_day": _("The leave ends before it starts.")})
+    if wanted.to_day - wanted.from_day > LONGEST:
+        raise Invalid({"to_day": _("At most %(n)s days at once; ask for the rest later.", n=LONGEST.days)})
     joined = s.scalar(select(Employment.joined_on).where(Employment.employee_id == employee.id))
     if joined is not None and leave.from_day < joined:
         raise Invalid({"from_day": _("This is before the day of joining.")})

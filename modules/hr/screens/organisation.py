@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 from markupsafe import Markup
 from sqlalchemy import select
 
@@ -14,26 +14,16 @@ from modules.hr.models import Department, DepartmentHead, DepartmentPeriod, Empl
 from modules.hr.screens.access import administers
 from portal.kernel.calendar import today
 from portal.kernel.db import session
-from portal.kernel.errors import BadRequest, NotFound
+from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l
 from portal.web import recordpage, rows
 from portal.web.access import may
 from portal.web.fields import fields_of
 from portal.web.page import Page, route
+from portal.web.query import asked_day
 from portal.web.rows import Row
 from portal.web.screen import Related, Screen
 from security.visibility import context
-
-
-def asked_day() -> date:
-    """The day in the address, today without one. Raises BadRequest."""
-    text = request.args.get("day", "")
-    if not text:
-        return today()
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadRequest(_("Must be a date like 2026-03-31"), code="bad_day", fields={"day": _("Must be a date like 2026-03-31")}) from None
 
 
 def chart(day: date) -> list[dict[str, Any]]:
