@@ -129,8 +129,50 @@ export default function report(form: HTMLFormElement): void {
     show();
   };
 
+  keepHere(form, lines, add);
+
   // the hint's normal sentence is the one the page came with
   const hint = one("[data-total-hint]", form);
   if (hint) hint.dataset.normal ??= hint.textContent ?? "";
   show();
+}
+
+/** What could not be saved stays in the browser and is offered again: without a connection nothing typed is lost. */
+function keepHere(form: HTMLFormElement, lines: HTMLElement, add: (values: Line, focus?: boolean) => HTMLElement | null): void {
+  const key = `report:${location.pathname}${form.getAttribute("action") ?? ""}`;
+  const value = (name: string) => one<HTMLTextAreaElement>(`[name="${name}"]`, form)?.value ?? "";
+  const typed = () => ({
+    plan: value("plan"), problems: value("problems"),
+    lines: all("[data-line]", lines).map((line) => Object.fromEntries(["target", "hours", "done", "id"].map((name) => [name, one<HTMLInputElement>(`[name$="-${name}"]`, line)?.value ?? ""]))),
+  });
+  type Typed = ReturnType<typeof typed>;
+  const stored = (): Typed | null => {
+    try {
+      return JSON.parse(localStorage.getItem(key) ?? "null") as Typed | null;
+    } catch {
+      return null;
+    }
+  };
+  const note = one("[data-kept-note]", form);
+  const before = stored();
+  if (note && before && JSON.stringify(before) !== JSON.stringify(typed())) note.hidden = false;
+  else localStorage.removeItem(key);
+  one("[data-kept-take]", form)?.addEventListener("click", () => {
+    if (!before) return;
+    lines.replaceChildren();
+    for (const line of before.lines) add(line as Line, false);
+    for (const name of ["plan", "problems"] as const) {
+      const area = one<HTMLTextAreaElement>(`[name="${name}"]`, form);
+      if (area) area.value = before[name];
+    }
+    if (before.problems) one<HTMLInputElement>('[name="has_problems"][value="1"]', form)?.click();
+    if (note) note.hidden = true;
+    form.dispatchEvent(new Event("input", {bubbles: true}));
+  });
+  form.addEventListener("input", () => {
+    try {
+      localStorage.setItem(key, JSON.stringify(typed()));
+    } catch { /* no room or no storage: the server has the draft */ }
+  });
+  for (const event of ["sn:saved", "submit"]) form.addEventListener(event, () => localStorage.removeItem(key));
 }
