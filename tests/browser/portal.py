@@ -18,8 +18,9 @@ import requests
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
-from tests.conftest import SECRET, free_port
+from tests.conftest import SECRET
 from tests.factories import services
+from tests.factories.around import free_port
 
 PROJECT = Path(__file__).parents[2]
 RESULTS = PROJECT / "test-results"
