@@ -163,7 +163,7 @@ create temporary table sample_project on commit drop as
 select * from (select *, row_number() over w as n, sum(hours) over w as running
   from (
     select d.user_id, d.day, p.id as project_id, coalesce(p.number || ' ', '') || p.name as label, p.pm_id, x.manager_id,
-           greatest(1.0, least(8.0, round(2 * t.rate * (0.95 + 0.55 * (abs(hashtextextended(d.user_id || ':' || p.id,
+           greatest(1.0, least(8.0, round(2 * t.rate * (1.15 + 0.5 * (abs(hashtextextended(d.user_id || ':' || p.id,
              3)) % 100) / 100.0)) / 2.0))
              as hours
       from sample_day d

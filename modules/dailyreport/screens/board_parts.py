@@ -180,7 +180,8 @@ def chart(result: Board) -> dict[str, Any] | None:
     whole = sum(totals.values(), ZERO)
     if not whole:
         return None
-    ranked = sorted(totals, key=lambda label: (-totals[label], label))
+    on_projects = {part.label for part in result.slices if part.project_id is not None}
+    ranked = sorted(totals, key=lambda label: (label not in on_projects, -totals[label], label))  # projects first: they are the question
     top, others = ranked[:SERIES], ranked[SERIES:]
     days = [d for d in result.period.days if d <= result.today and any((label, d) in by_day for label in ranked)]
     series = [{"name": brief(label), "values": [float(by_day[label, d]) for d in days]} for label in top]
