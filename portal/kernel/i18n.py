@@ -1,5 +1,6 @@
 """Two languages (ALL-11): msgids are English, every package brings `locale/zh.po`; they are merged into one compiled catalogue."""
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def compile_catalogues(force: bool = False) -> Path:
         newest = max((p.stat().st_mtime for p in sources()), default=0.0)
         if force or not target.exists() or target.stat().st_mtime < newest:
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_suffix(".part")
+            part = target.with_suffix(f".{os.getpid()}.part")  # several processes may find it old at once
             with part.open("wb") as f:
                 write_mo(f, merged())
             part.replace(target)

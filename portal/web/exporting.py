@@ -22,6 +22,7 @@ from portal.kernel.i18n import _
 from portal.web import rows
 from portal.web.declared import Declared
 from portal.web.fields import fields_of
+from portal.web.paging import Where, no_condition
 from portal.web.query import Query
 
 MAX_ROWS = 50_000
@@ -29,12 +30,17 @@ CHUNK = 2_000
 FORMATS = {"xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "csv": "text/csv; charset=utf-8"}
 
 
-def respond(what: type[Declared], names: Sequence[str], query: Query, kind: str, filename: str) -> Response:
-    """The file with the columns *names* of every row of *query*. Raises Refusal above MAX_ROWS rows, NotFound for an unknown kind."""
+def respond(
+    what: type[Declared], names: Sequence[str], query: Query, kind: str, filename: str, condition: Where = no_condition
+) -> Response:
+    """The file with the columns *names* of every row of *query* and *condition*.
+
+    Raises Refusal above MAX_ROWS rows, NotFound for an unknown kind.
+    """
     if kind not in FORMATS:
         raise NotFound(_("This page does not exist."))
     heads = [str(_label(what, n)) for n in names]
-    lines = _lines(what, names, query)
+    lines = _lines(what, names, query, condition)
     out = workbook(heads, lines, filename) if kind == "xlsx" else csv_text(heads, lines)
     response = send_file(
         out, mimetype=FORMATS[kind], as_attachment=True, download_name=f"{filename}-{calendar.today().isoformat()}.{kind}", max_age=0
@@ -47,11 +53,11 @@ def _label(what: type[Declared], name: str) -> Any:
     return what.computed[name].label if name in what.computed else fields_of(what.model)[name].label
 
 
-def _lines(what: type[Declared], names: Sequence[str], query: Query) -> Iterator[list[Any]]:
+def _lines(what: type[Declared], names: Sequence[str], query: Query, condition: Where) -> Iterator[list[Any]]:
     fields, done = fields_of(what.model), 0
     query.size, query.after, query.before, query.number = CHUNK, None, None, 0
     while True:
-        part = query.page()
+        part = query.page(condition)
         done += len(part.ids)
         if done > MAX_ROWS:
             raise Refusal(_("These are more than %(n)s rows. Narrow the list and export again.", n=MAX_ROWS), code="too_many_rows")

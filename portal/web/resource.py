@@ -10,7 +10,6 @@ import orjson
 from flask import Response, request
 from flask_appbuilder.api import BaseApi
 
-from portal.kernel.db import session
 from portal.kernel.errors import BadRequest, Invalid, PreconditionRequired
 from portal.kernel.i18n import _
 from portal.web import exporting, forms, history, query, records, registry, rows
@@ -176,7 +175,12 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
         """The list as a file."""
         q = self.asked()
         return exporting.respond(
-            type(self), [n for n in q.columns if n in self.json_fields() or n in self.computed], q, kind, self.resource_name
+            type(self),
+            [n for n in q.columns if n in self.json_fields() or n in self.computed],
+            q,
+            kind,
+            self.resource_name,
+            self.condition,
         )
 
     # ---------------------------------------------------------------- changing
@@ -227,7 +231,6 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
         visible(self.model, pk)
         require(*known.permission)
         perform(self.model, known.name, pk, if_match(), object_body())
-        session().expire_all()
         return self.one(pk) if self._still_visible(pk) else answer({"id": pk, "result": None})
 
     def _still_visible(self, pk: int) -> bool:

@@ -261,3 +261,12 @@ class TestFrame:
         assert c.post("/home/layout", json={"cards": "x"}).status_code == 422
         assert c.post("/home/layout/reset").status_code == 303
         assert "Hello everybody" in c.get("/").text
+
+
+@pytest.mark.req("ALL-10", part="export")
+def test_the_export_of_a_page_has_the_rows_of_the_page(client_as):
+    c = client_as("hr")
+    shown = set(re.findall(r'data-row="(\d+)"', c.get("/people/?size=200").text))
+    lines = c.get("/people/export.csv").data.decode("utf-8-sig").strip().splitlines()
+    assert len(lines) == len(shown) + 1  # those who left are in neither
+    assert "叶去" not in "".join(lines)
