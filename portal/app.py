@@ -49,6 +49,7 @@ def load_modules() -> None:
 def engine_options(settings: Settings) -> dict[str, Any]:
     """Server-side prepared statements are off: a generic plan would forget whose arrays it was made for."""
     return {
+        "hide_parameters": True,  # session tokens and personal numbers are parameters; errors are logged
         "pool_size": settings.web_threads + 2,
         "max_overflow": 4,
         "pool_pre_ping": True,

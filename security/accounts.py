@@ -3,6 +3,7 @@
 What a role may do is the portal's; who has it is Keycloak's, except for changes made in the portal that Keycloak does not know yet.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,8 @@ Outcome = Literal["ok", "unlinked", "inactive", "wrong_password", "locked"]
 NOT_MANAGED = ("Admin", "Public")
 """Flask-AppBuilder's own roles: neither given nor taken by Keycloak."""
 SAMPLE_CLIENT = "portal-demo-cli"
+FRESH = 60.0
+"""Seconds for which an access token's roles are news; less than what following Keycloak reads again (`following.OVERLAP`)."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ def find_for_token(claims: dict[str, Any]) -> int | None:
         if machine:
             return _find_machine(s, machine, claims["sub"])
         user_id = find(s, claims)
-        if user_id is not None:
+        # an older token may name roles that were taken since and that no further event would take again
+        if user_id is not None and time.time() - float(claims["iat"]) < FRESH:
             sync_roles(s, user_id, claims.get("roles"))
         return user_id
 
@@ -228,6 +232,7 @@ _NOBODY = generate_password_hash("nobody")
 
 def check_password(username: str, password: str) -> Arrival:
     """Who signs in with a password kept here.  Locked for a quarter of an hour after five wrong ones, or thirty from one address."""
+    username = username.lower()  # else every spelling would have wrong passwords of its own
     with unrestricted("sign in with a local password") as s:
         address = request.remote_addr if has_request_context() else None
         recent = (SignIn.at > func.now() - LOCK_FOR, SignIn.outcome == "wrong_password")
@@ -240,7 +245,7 @@ def check_password(username: str, password: str) -> Arrival:
             _record(s, "locked", None, username)
             return Arrival("locked")
         known = select(User.id, User.password, User.active, User.first_name, User.last_name)
-        row = s.execute(known.where(func.lower(User.username) == username.lower())).one_or_none()
+        row = s.execute(known.where(func.lower(User.username) == username)).one_or_none()
         # the same work for a name that does not exist, so that the time tells nothing
         right = check_password_hash(row.password if row and row.password else _NOBODY, password)
         if row is None or not row.password or not right:

@@ -1,5 +1,6 @@
 """What happens below and concerns administrators."""
 
+import uuid
 from datetime import date
 from typing import Any
 
@@ -7,8 +8,10 @@ from sqlalchemy import text
 
 from portal.kernel.calendar import today
 from portal.kernel.db import session
+from portal.kernel.events import on
 from portal.kernel.i18n import _l
 from portal.notify.notices import notice_kind, notify
+from portal.web.rolestore import OwnAccessWidened
 from security.accounts import on_unlinked_login
 
 notice_kind(
@@ -19,6 +22,18 @@ notice_kind(
     tone="warn",
 )
 
+notice_kind(
+    "security.own_access",
+    label=_l("Somebody widened the own access"),
+    title=_l("%(name)s widened the own access: role “%(role)s”"),
+    body=_l("Added: %(added)s. The record of role changes has the details."),
+    tone="risk",
+)
+
+_LEADERS = text(
+    """select x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
+       where r.name = 'leader' and x.user_id <> :by order by x.user_id"""
+)
 _ADMINISTRATORS = text(
     """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name in ('hr', 'system_admin') order by x.user_id"""
@@ -32,3 +47,12 @@ def tell_administrators(account: dict[str, Any]) -> None:
     params = {name: value or "–" for name, value in account.items()}
     key = f"security.unlinked_login:{account['subject']}:{day}"
     notify(session().scalars(_ADMINISTRATORS), "security.unlinked_login", params=params, key=key)
+
+
+@on(OwnAccessWidened)
+def tell_leaders(event: OwnAccessWidened) -> None:
+    """Whoever administers access and gives some to themself is seen doing it (VIS-05)."""
+    name = session().scalar(text("select last_name || first_name from ab_user where id = :id"), {"id": event.by})
+    params = {"name": name or "", "role": event.role, "added": ", ".join(event.added[:10]) or event.role}
+    leaders = session().scalars(_LEADERS, {"by": event.by}).all()
+    notify(leaders, "security.own_access", params=params, key=f"security.own_access:{uuid.uuid4().hex}")

@@ -180,12 +180,15 @@ def restore(model: type[R], pk: int, version: int | None) -> None:
                     .values(archived_at=None)
                     .execution_options(synchronize_session=False, include_archived=True)
                 )
-            s.execute(
+            back = s.execute(
                 update(model)
                 .where(model.id == pk, model.version == record.version)
                 .values(archived_at=None, version=model.version + 1)
+                .returning(model.id)
                 .execution_options(synchronize_session=False, include_archived=True)
             )
+            if back.scalar() is None:
+                raise conflict(record, {})
     except DBAPIError as e:
         session().rollback()
         answer = dberrors.explain(e)

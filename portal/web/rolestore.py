@@ -26,6 +26,8 @@ from security import accounts
 from security.roles import BUILT_IN, RoleInfo, RoleScope, bump, matches
 from security.visibility import acting, context
 
+EVERYBODY = "employee"
+"""What everybody may do is nobody's own access, as long as it brings no scope."""
 KEY = re.compile(r"[a-z][a-z0-9_]{1,39}")
 PROTECTED = {("system_admin", "view:security.Role"), ("system_admin", "edit:security.Role")}
 """What nobody may take away, else nobody could give it back."""
@@ -68,13 +70,12 @@ class RoleChange(Record):
 
 
 @dataclass(frozen=True)
-class RoleGiven:
-    """A person was given (or, *given* false, lost) a role in the portal by *by*."""
+class OwnAccessWidened:
+    """*by* took a role, or added *added* (permissions and scopes) to a role that *by* has (VIS-05)."""
 
-    user_id: int
-    role: str
     by: int
-    given: bool = True
+    role: str
+    added: list[str]
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,8 @@ def change_permissions(changes: Iterable[tuple[str, str, bool]]) -> int:
                 s.execute(delete(t).where(t.c.permission_view_id == pair["permission_view_id"], t.c.role_id == pair["role_id"]))
         if todo:
             bump(s)
+        for key in sorted({key for key, _permission, on in todo if on} - {EVERYBODY}):
+            _tell_of_own(key, [permission for k, permission, on in todo if on and k == key])
     keep([(key, "allowed" if on else "denied", permission) for key, permission, on in todo])
     return len(todo)
 
@@ -216,6 +219,7 @@ def save(key: str, label: Mapping[str, str], description: Mapping[str, str], wan
             s.execute(delete(RoleScope).where(RoleScope.role_id == role_id, RoleScope.scope == name))
         s.flush()
         bump(s)
+        _tell_of_own(key, sorted(wanted - had))
     what = "created" if new else "changed"
     keep(
         [
@@ -266,14 +270,24 @@ def assign(key: str, user_id: int, *, given: bool) -> None:
     has = any(h.id == user_id for h in holders(key))
     if has == given:
         return
-    if key == "system_admin" and not given and found.people <= 1:
-        raise Refusal(_("The last system administrator cannot be removed."), code="protected")
     by = context().me
     with acting("role of a person") as s:
+        # one after the other: two who take the last two at once would leave none
+        s.execute(select(Role.id).where(Role.id == found.id).with_for_update())
+        if key == "system_admin" and not given and len(holders(key)) <= 1:
+            raise Refusal(_("The last system administrator cannot be removed."), code="protected")
         accounts.queue_role(user_id, key, "add" if given else "remove")
-        publish(RoleGiven(user_id, key, by or 0, given))
+        if by == user_id and given:
+            publish(OwnAccessWidened(user_id, key, []))
         s.flush()
     keep([(key, "given" if given else "taken", str(person.username))])
+
+
+def _tell_of_own(key: str, added: list[str]) -> None:
+    """Whoever administers roles and has *key* gets *added* too."""
+    ctx = context()
+    if added and ctx.me is not None and key in ctx.roles:
+        publish(OwnAccessWidened(ctx.me, key, added))
 
 
 def keep(changes: Iterable[tuple[str, str, str]]) -> None:

@@ -92,12 +92,12 @@ def choose_columns(key: str, columns: Sequence[str]) -> None:
 def save(key: str, name: str, query: str, shared: bool) -> int:
     """Keeps conditions under *name*, replacing the person's own view of that name. Raises Invalid."""
     name, query = name.strip(), query.strip().lstrip("?")
-    if not name or len(name) > 60 or len(query) > 2000 or "\x00" in name + query:
+    if not name or len(name) > 60 or len(query) > 2000 or any(ord(c) < 32 for c in name + query):
         raise Invalid({"name": _("A name of up to %(n)s characters is needed.", n=60)})
     kept = "&".join(f"{k}" for k in query.split("&") if k.partition("=")[0] not in ("after", "before", "view", "count"))
     own = _own(key, name)
     if own is None:
-        if len(load(key).views) >= MAX_VIEWS:
+        if sum(v.user_id == context().me for v in load(key).views) >= MAX_VIEWS:
             raise Invalid({"name": _("At most %(n)s views.", n=MAX_VIEWS)})
         own = ListSetting(user_id=context().me, key=key, name=name, query=kept, shared=shared)
         session().add(own)

@@ -1,6 +1,9 @@
 """Writing, handing in, deciding and correcting reports: by the page and by REST, on PostgreSQL."""
 
+import re
 from datetime import timedelta
+from decimal import Decimal
+from threading import Thread
 
 import pytest
 
@@ -113,6 +116,25 @@ class TestTheForm:
             sql("select content->>'plan' from dailyreport_draft d join ab_user u on u.id = d.author_id where username = 'outsider'")[0][0]
             == "整句"
         )
+
+    def test_a_form_sent_twice_counts_once(self, client_as, write, workday, lines, sql, fresh_db):
+        for _click in range(2):
+            got = write("outsider", workday, ["c:meeting 3 例会", "c:other 1"], report_version="0")
+            assert (got.status_code, got.location) == (303, f"/my-report/?day={workday}")
+        assert [hours for _what, hours, *_rest in lines("outsider", workday)] == [3.0, 1.0]
+        assert sql("select count(*) from dailyreport_draft where day = :d", d=workday) == [(0,)]
+        # something else from the old page is no repetition: it is kept, and nothing is added behind the person's back
+        got = write("outsider", workday, ["c:training 2 新的"], report_version="0")
+        assert got.status_code == 409 and "新的" in got.text
+        assert len(lines("outsider", workday)) == 2
+        version = re.search(r'name="report_version" value="(\d+)"', got.text)[1]
+        assert write("outsider", workday, ["c:training 2 新的"], report_version=version).status_code == 303
+        assert len(lines("outsider", workday)) == 3
+
+    @pytest.mark.parametrize("hours", ["1e9999999", "-1e9999999", "9" * 400, "1e-9999999", "sNaN", "-Infinity"])
+    def test_hours_that_are_none_stay_to_be_corrected(self, client_as, write, workday, fresh_db, hours):
+        assert write("outsider", workday, [f"c:meeting {hours}"]).status_code == 422
+        assert client_as("outsider").get(f"/my-report/?day={workday}").status_code == 200
 
     def test_a_draft_is_its_authors_alone(self, client_as, session_as, workday, fresh_db):
         client_as("member.wang").put(f"/my-report/draft?day={workday}", data={"plan": "私人"})
@@ -324,6 +346,20 @@ class TestDeciding:
             == 6
         )
 
+    def test_right_hours_do_not_confirm_themselves_beside_wrong_ones(self, app, client_as, handed_in, workday, sql, today):
+        from modules.dailyreport.jobs import auto_confirm
+        from portal.kernel.db import unrestricted
+
+        pm, author, line = client_as("pm.chen"), client_as("member.wang"), handed_in["project"]
+        act(pm, f"{LINES}{line}/confirm")
+        act(author, f"{LINES}{line}/correct", hours="4")
+        reversal = sql("select id from dailyreport_line where reversal_of_id = :i", i=line)[0][0]
+        act(pm, f"{LINES}{reversal}/return", reason="6 小时是对的")
+        with app.app_context(), calendar.freeze(WorkingCalendar({}).next_workday(today, 9)), unrestricted("test"):
+            auto_confirm()
+        counted = "select sum(hours)::float from dailyreport_line where day = :d and project_id is not null and state = 'confirmed'"
+        assert sql(counted, d=workday) == [(6.0,)]
+
     def test_own_lines_of_a_pm_go_to_the_domain_manager_or_head(self, client_as, write, project, workday, lines, sql, user_id):
         write("pm.chen", workday, [f"p:{project('Alpha')} 8 计划"])
         assert lines("pm.chen", workday) == [("project", 8.0, "submitted", "either")]
@@ -382,6 +418,29 @@ class TestPrograms:
         assert lines("member.wang", workday) == [("project", 8.0, "submitted", "manager")]
         got = act(client, f"{REPORTS}{report}/submit")
         assert (got.status_code, got.get_json()["error"]["code"]) == (409, "wrong_state")
+
+    def test_a_line_added_meanwhile_is_not_taken_away(self, app, session_as, client_as, workday, fresh_db, sql):
+        from modules.dailyreport.actions import writing
+        from modules.dailyreport.actions.admission import LineEntry
+        from portal.kernel.errors import Conflict
+
+        client = client_as("member.wang")
+        report = client.post(REPORTS, json={"day": workday.isoformat()}).get_json()["id"]
+        found = writing._own_open
+
+        def late(report_id):
+            read = found(report_id)
+            monkey.undo()
+            other = Thread(target=client.post, args=(LINES,), kwargs={"json": {"report_id": report, "category": "meeting", "hours": "1"}})
+            other.start()  # a session of its own, like another request
+            other.join()
+            return read
+
+        with pytest.MonkeyPatch.context() as monkey, session_as("member.wang"):
+            monkey.setattr(writing, "_own_open", late)
+            with pytest.raises(Conflict):
+                writing.add_line(report, LineEntry(Decimal(2), "", None, "training"))
+        assert sql("select category from dailyreport_line where report_id = :r and archived_at is null", r=report) == [("meeting",)]
 
     @pytest.mark.parametrize(
         "forged",

@@ -57,6 +57,26 @@ class TestLife:
         history = client_as("member.wang").get(f"/leaves/{pk}/history")
         assert history.status_code == 200 and "孙望舒" in history.text
 
+    def test_half_a_day_off_beside_half_a_day_away_is_work(self, app, client_as, ask, user_id, fresh_db):
+        from modules.hr.actions import leave_days, on_leave
+
+        day = date(2026, 9, 7)
+        for kind, half in (("trip", "am"), ("annual", "pm")):
+            pk, _got = ask("member.wang", kind=kind, from_day=day.isoformat(), to_day=day.isoformat(), from_half=half, to_half=half)
+            assert act(client_as("head.rd"), f"{LEAVES}{pk}/approve").status_code == 200
+        me = user_id("member.wang")
+        with app.app_context(), unrestricted("test"):
+            assert on_leave([me], day)[me].halves == {"pm"}
+            assert leave_days([me], day, day + timedelta(days=1)) == {(me, day): Decimal("0.5")}
+
+    def test_a_leave_of_centuries_is_refused_at_once(self, client_as, ask, fresh_db):
+        _pk, got = ask("member.wang", to_day="2999-12-31")
+        assert got.status_code == 422 and "to_day" in got.get_json()["error"]["fields"]
+        assert (
+            client_as("member.wang").post(LEAVES, json={"kind": "annual", "from_day": "2026-09-07", "to_day": "9999-12-31"}).status_code
+            == 422
+        )
+
     def test_a_rejection_needs_its_reason(self, client_as, ask, fresh_db):
         pk, _got = ask("member.wang")
         assert act(client_as("head.rd"), f"{LEAVES}{pk}/reject").status_code == 422

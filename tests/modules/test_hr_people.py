@@ -237,6 +237,22 @@ class TestLeaving:
             e=pk,
         ) == [(number[0][0], True, "regular", None)]
 
+    def test_back_again_the_very_next_day(self, client_as, employee, department, today, sql, apply_due, fresh_db):
+        hr, pk = client_as("hr"), employee("sales.liu")
+        assert act(hr, f"{EMPLOYEES}{pk}/leave-company", last_day=today.isoformat()).status_code == 200
+        tomorrow = today + timedelta(days=1)
+        assert act(hr, f"{EMPLOYEES}{pk}/rehire", department_id=department("RD"), from_day=tomorrow.isoformat()).status_code == 200
+        assert apply_due(tomorrow) and not apply_due(tomorrow)
+        assert sql(
+            "select e.active, x.state, x.joined_on, x.left_on from hr_employee e join hr_employment x on x.employee_id = e.id where e.id = :e",
+            e=pk,
+        ) == [(True, "regular", tomorrow, None)]
+
+    @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "3000-01-01"])
+    def test_days_out_of_reach_are_refused(self, client_as, employee, day):
+        got = act(client_as("hr"), f"{EMPLOYEES}{employee('sales.liu')}/leave-company", last_day=day)
+        assert got.status_code == 422 and "last_day" in got.get_json()["error"]["fields"]
+
     def test_an_employee_is_never_archived(self, client_as, employee):
         got = client_as("hr").delete(f"{EMPLOYEES}{employee('sales.liu')}", headers={"If-Match": "1"})
         assert got.status_code == 405

@@ -114,6 +114,40 @@ class TestErrors:
 
 
 @pytest.mark.req("POR-15")
+class TestDays:
+    """A day out of reach is an answer, not a fault: its neighbours, week and deadline may not exist."""
+
+    @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-02-30", "gestern"])
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "/my-report/?day=",
+            "/my-report/week?day=",
+            "/my-report/prefill?day=",
+            "/team-board/?day=",
+            "/team-board/?by=month&day=",
+            "/team-board/cell?person=1&day=",
+            "/report-statistics/?day=",
+            "/project-hours/?until=",
+            "/organisation/?day=",
+            "/api/v1/departments/tree?day=",
+        ],
+    )
+    def test_pages(self, client_as, page, day):
+        assert client_as("head.rd").get(page + day).status_code == 400
+
+    @pytest.mark.parametrize("day", ["1900-01-01", "2999-12-31"])
+    def test_the_first_and_the_last(self, client_as, day):
+        for page in (
+            "/my-report/?day=",
+            "/my-report/week?day=",
+            "/team-board/?by=month&day=",
+            "/report-statistics/?day=",
+            "/project-hours/?until=",
+        ):
+            assert client_as("head.rd").get(page + day).status_code == 200, page
+
+
 class TestHealth:
     def test_live_and_ready(self, client):
         assert client.get("/health/live").get_json()["status"] == "ok"

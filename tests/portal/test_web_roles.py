@@ -137,6 +137,28 @@ class TestRoles:
             )
         assert "Project" not in admin.get(f"{BASE}/").text.split("<main")[1]
 
+    @pytest.mark.req("VIS-05", part="own access")
+    def test_who_widens_the_own_access_is_seen_by_a_leader(self, client_as, user_id, fresh_db):
+        admin, leader = client_as("admin"), client_as("leader")
+
+        def told():
+            return leader.get("/api/v1/notices/?q=(filters:!((col:kind,opr:eq,value:security.own_access)))").get_json()["count"]
+
+        admin.post(f"{BASE}/qa/people", data={"user_id": user_id("member.wang")})
+        matrix(admin, ("employee", "add:web.Announcement", True), ("qa", "add:web.Announcement", True))
+        assert told() == 0  # somebody else's access, or everybody's
+        admin.post(f"{BASE}/finance/people", data={"user_id": user_id("admin")})
+        assert told() == 1
+        assert (
+            client_as("admin").post(f"{BASE}/system_admin", data={"label.zh": "系统管理员", "scopes": ["system", "projects"]}).status_code
+            == 303
+        )
+        assert told() == 2
+        matrix(admin, ("system_admin", "view:hr.GradeRate", True), ("system_admin", "export:hr.GradeRate", True))
+        assert told() == 3
+        page = leader.get("/notices/").text
+        assert "钱管理" in page and "projects" in page and "view:hr.GradeRate" in page
+
     def test_in_english(self, client_as):
         page = client_as("auditor").get(f"{BASE}/").text
         assert "System administrator" in page and "角色" not in page.split("<main")[1]

@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -214,3 +215,24 @@ def test_no_mutated_token_is_believed(accepted: Callable[[str], bool], smithy: F
     believed = [t for t in (mutate(rng.choice(good), rng) for _ in range(depth(2_000, 100_000))) if accepted(t)]
     assert believed == []
     assert all(accepted(t) for t in good)
+
+
+def test_an_older_token_gives_no_role_back(app: Flask, user_id: Callable[[str], int], smithy: Forge, fresh_db: None) -> None:
+    from sqlalchemy import text
+
+    from portal.kernel.db import unrestricted
+    from security import accounts
+
+    me = user_id("outsider")
+    held = text("select count(*) from ab_user_role x join ab_role r on r.id = x.role_id where x.user_id = :u and r.name = 'qa'")
+    with app.app_context():
+        with unrestricted("test") as s:
+            subject = s.scalar(
+                text("update security_account set subject = coalesce(subject, 'somebody') where user_id = :u returning subject"), {"u": me}
+            )
+        now = time.time()
+        for age, found in ((accounts.FRESH + 1, 0), (1.0, 1)):
+            claims = smithy.access_claims(sub=subject, iat=int(now - age), roles=["employee", "qa"])
+            assert accounts.find_for_token(claims) == me
+            with unrestricted("test") as s:
+                assert s.scalar(held, {"u": me}) == found

@@ -70,6 +70,13 @@ def test_five_wrong_ones_lock(app: Flask, local: None, client_as: Clients) -> No
     assert sign_in(client, "pm.chen", "a good long password").status_code == 303
 
 
+def test_another_spelling_of_the_name_is_the_same_person(app: Flask, local: None, client_as: Clients) -> None:
+    client = client_as(None)
+    for name in ("pm.chen", "PM.chen", "pm.Chen", "Pm.cheN", "PM.CHEN"):
+        assert sign_in(client, name, "wrong").status_code == 401
+    assert sign_in(client, "pM.chen", "a good long password").status_code == 429
+
+
 def test_many_names_from_one_address_lock_too(app: Flask, local: None, client_as: Clients) -> None:
     with app.app_context(), unrestricted("test") as s:
         s.execute(

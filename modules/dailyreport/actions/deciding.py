@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import aliased
 
 from modules.dailyreport.actions.admission import WORDS, auto_confirm_days
 from modules.dailyreport.events import LineConfirmed, LineReopened, LineReturned
@@ -84,9 +85,17 @@ def confirm_old(today: date) -> int:
     if days == 0:
         return 0
     waiting_since = WorkingCalendar.load().previous_workday(today, days)
+    old = aliased(ReportLine)
+    # right hours count only beside the reversal of the wrong ones
+    taken_back = select(old.id).where(
+        old.id == ReportLine.corrects_id,
+        old.archived_at.is_(None),
+        or_(old.state == "confirmed", and_(old.state == "submitted", old.submitted_on <= waiting_since)),
+    )
     due = session().execute(
         update(ReportLine)
         .where(ReportLine.state == "submitted", ReportLine.submitted_on <= waiting_since, ReportLine.archived_at.is_(None))
+        .where(or_(ReportLine.corrects_id.is_(None), taken_back.exists()))
         .values(state="confirmed", decided_at=calendar.now(), decided_by=None, version=ReportLine.version + 1)
         .returning(ReportLine.id, ReportLine.author_id, ReportLine.project_id, ReportLine.day, ReportLine.hours)
         .execution_options(synchronize_session=False)

@@ -102,7 +102,7 @@ def hire(
             EmployeePrivate(
                 employee_id=employee.id,
                 user_id=user.id,
-                identity_number=identity_number,
+                identity_number=identity_number.strip().upper() if identity_number else None,
                 bank_account=bank_account,
                 home_address=home_address,
             )
@@ -363,6 +363,7 @@ def apply_due_assignments(day: date, employees: Iterable[int] | None = None) -> 
     else:
         differs = [getattr(Employee, k).is_distinct_from(getattr(Assignment, k)) for k in ("department_id", "post_id")]
         differs += [getattr(Employment, k).is_distinct_from(getattr(Assignment, k)) for k in ("grade_id", "manager_id")]
+        differs.append(Employment.left_on < Assignment.from_day)
         due = (Employment.state == "probation") & (Employment.regular_on <= day)
         rows = rows.where(or_(Employee.active != Assignment.id.is_not(None), Assignment.id.is_not(None) & or_(*differs), due))
     for employee, terms, assignment in s.execute(rows).all():
@@ -388,15 +389,17 @@ def _apply(employee: Employee, terms: Employment, assignment: Assignment | None,
     regular = terms.state == "probation" and terms.regular_on is not None and terms.regular_on <= day
     if regular:
         terms.state = "regular"
+    # also the day after the last one, when the account never closed
+    again = terms.left_on is not None and terms.left_on < assignment.from_day
+    if again:
+        terms.state, terms.joined_on, terms.left_on = "regular", assignment.from_day, None
     if joins:
-        if terms.state == "left":
-            terms.state, terms.joined_on, terms.left_on = "regular", assignment.from_day, None
         employee.active = True
         _set_account(employee.user_id, True)
         publish(EmployeeJoined(employee.id, employee.user_id, assignment.department_id, assignment.from_day))
     elif before != after:
         publish(EmployeeMoved(employee.id, employee.user_id, before[0], after[0], assignment.from_day))
-    return joins or regular or before != after
+    return joins or again or regular or before != after
 
 
 def _set_account(user_id: int, active: bool) -> None:
