@@ -47,9 +47,8 @@ def main(arguments: Sequence[str]) -> int:
 def show(lines: int, results: Sequence[Result]) -> None:
     """Print the table."""
     print(f"\n{lines:,} report lines; requests: median, database: fastest, its begin included; ratio: without the begin")
-    print(
-        f"{'page':<28}{'person':<16}{'rows':>7}{'request ms':>12}{'database ms':>13}{'begin ms':>10}{'statements':>12}{'by hand ms':>12}{'ratio':>8}  fault"
-    )
+    words = f"{'request ms':>12}{'database ms':>13}{'begin ms':>10}{'statements':>12}{'by hand ms':>12}{'ratio':>8}  fault"
+    print(f"{'page':<28}{'person':<16}{'rows':>7}{words}")
     for r in results:
         ratio = f"{r.ratio:.2f}" if r.ratio is not None else "–"
         hand = f"{r.hand_ms:.2f}" if r.hand_ms is not None else "–"

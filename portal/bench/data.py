@@ -173,7 +173,8 @@ def fill(conn: psycopg.Connection[tuple[object, ...]], size: Size) -> None:
         f"""insert into dailyreport_line (id, report_id, author_id, day, project_id, project_label, category, hours, state, submitted_on)
             overriding system value
             select r.id * {PER_REPORT} + k, r.id, r.author_id, r.day, x.project, 'XM-' || x.project,
-                   case when x.project is null then 'meeting' end, 2.5, case when r.day > current_date - 5 then 'submitted' else 'confirmed' end, r.day
+                   case when x.project is null then 'meeting' end, 2.5,
+                   case when r.day > current_date - 5 then 'submitted' else 'confirmed' end, r.day
             from dailyreport_report r, generate_series(0, {PER_REPORT - 1}) k,
                  lateral (select case when k < 2 then 1 + (r.author_id * 13 + k * 101 + r.id / {n} / 20) % {p} end as project) x""",
         """insert into dailyreport_line_text (line_id, author_id, project_id, done)
