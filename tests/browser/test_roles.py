@@ -34,7 +34,7 @@ def test_a_new_role_works_at_once_in_an_open_session(open_page: Opener, portal: 
     admin.get_by_role("button", name="保存").click()
     expect(admin.get_by_role("heading", name="费率查阅")).to_be_visible()
 
-    admin.get_by_role("link", name="权限").click()
+    admin.get_by_role("link", name="权限", exact=True).click()
     admin.get_by_role("navigation", name="模块").get_by_role("link", name="人员").click()
     cell = admin.locator("[data-pm-row='view:hr.GradeRate'] [data-role=rate_reader]")
     expect(cell).not_to_be_checked()

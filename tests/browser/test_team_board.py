@@ -109,7 +109,7 @@ def test_the_export_holds_what_the_board_shows(open_page: Opener, portal: Portal
     download.value.save_as(path)
     rows = list(load_workbook(path, read_only=True).worksheets[0].iter_rows(values_only=True))
     head = next(i for i, row in enumerate(rows) if "人员" in row)
-    name, total = rows[head].index("人员"), rows[head].index("工时合计")
+    name, total = rows[head].index("人员"), rows[head].index("合计工时")
     exported = {row[name]: Decimal(str(row[total])) for row in rows[head + 1 :] if row[name]}
     assert exported == shown and sum(shown.values()) > 0
 
