@@ -6,11 +6,12 @@ from typing import Any
 from flask import Blueprint, Response
 
 from portal import __version__
-from portal.kernel.i18n import _
-from portal.web import filters, paging, registry
+from portal.kernel.errors import Invalid
+from portal.kernel.i18n import LANGUAGES, _
+from portal.web import filters, paging, preferences, registry, rolesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
-from portal.web.resource import API, Resource, answer
+from portal.web.resource import API, Resource, answer, object_body
 from security.manager import granted
 from security.transitions import Action, Argument, actions_of
 
@@ -55,13 +56,38 @@ def me() -> Response:
     )
 
 
+@blueprint.patch("/me")
+def change_me() -> Response:
+    """Sets the caller's own language or theme."""
+    signed_in()
+    given = object_body()
+    choices = {"locale": tuple(LANGUAGES), "theme": preferences.THEMES}
+    wrong = {str(k)[:60]: _("There is no such field.") for k in given if k not in choices}
+    wrong |= {k: _("Is not one of the choices") for k, known in choices.items() if k in given and given[k] not in known}
+    if wrong:
+        raise Invalid(wrong)
+    for name, value in given.items():
+        preferences.keep(name, value)
+    return answer(given)
+
+
 def document() -> Schema:
     """The whole API."""
-    paths: Schema = {f"{API}/me": {"get": _operation("me", _("Who is calling"), ["portal"], {"type": "object"})}}
+    own = {
+        "type": "object",
+        "properties": {"locale": {"enum": [*LANGUAGES]}, "theme": {"enum": [*preferences.THEMES]}},
+        "additionalProperties": False,
+    }
+    paths: Schema = {
+        f"{API}/me": {
+            "get": _operation("me", _("Who is calling"), ["portal"], {"type": "object"}),
+            "patch": _operation("change_me", _("Who is calling"), ["portal"], {"type": "object"}, body=own, errors=(422,)),
+        }
+    }
     schemas: Schema = {"Error": _error()}
-    for name, r in sorted(registry.resources.items()):
+    for _name, r in sorted(registry.resources.items()):
         paths |= _paths(r, schemas)
-        del name
+    paths |= _roles(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -210,6 +236,31 @@ def _paths(r: type[Resource], schemas: Schema) -> Schema:
             paths[f"{base}/actions/{kebab}"] = {
                 "post": _operation(f"{name}_{a.name}_many", str(a.label), tag, {"type": "object"}, body=many, errors=(400, 422))
             }
+    return paths
+
+
+def _roles(schemas: Schema) -> Schema:
+    base, tag = f"{API}/roles", ["roles"]
+    key: Schema = {"name": "key", "in": "path", "required": True, "schema": {"type": "string"}}
+    schemas["roles"] = rolesapi.SCHEMA
+    one = {"type": "object", "properties": {"id": {"type": "string"}, "result": {"$ref": "#/components/schemas/roles"}}}
+    paths: Schema = {
+        f"{base}/": {"get": _operation("list_roles", _("Roles and permissions"), tag, {"type": "object"})},
+        f"{base}/permissions": {"get": _operation("list_permissions", _("Permissions"), tag, {"type": "object"})},
+        f"{base}/differences": {"get": _operation("list_role_differences", _("Differences from the standard"), tag, {"type": "object"})},
+        f"{base}/{{key}}": {
+            "get": _operation("get_role", _("Role"), tag, one, parameters=[key], errors=(404,)),
+            "delete": _operation(
+                "remove_role", _("Remove this role"), tag, {"type": "object"}, parameters=[key, _MATCH], errors=(404, 409, 428)
+            ),
+        },
+    }
+    for name, (method, path, properties) in rolesapi.WRITES.items():
+        body = {"type": "object", "additionalProperties": False, "properties": properties}
+        parameters = [key, _MATCH] if method == "put" else [key] if "{key}" in path else []
+        status = "201" if name == "create_role" else "200"
+        operation = _operation(name, _("Role"), tag, one, status=status, body=body, parameters=parameters, errors=(404, 409, 422, 428))
+        paths.setdefault(f"{base}{path}", {})[method] = operation
     return paths
 
 

@@ -54,7 +54,7 @@ def set_locale() -> Response:
     chosen = request.form.get("locale", "")
     if chosen not in LANGUAGES:
         raise Invalid({"locale": _("Is not one of the choices")})
-    _keep("locale", chosen)
+    keep("locale", chosen)
     return redirect(local_path(request.form.get("next")), 303)
 
 
@@ -64,11 +64,12 @@ def set_theme() -> tuple[str, int]:
     chosen = request.form.get("theme", "")
     if chosen not in THEMES:
         raise Invalid({"theme": _("Is not one of the choices")})
-    _keep("theme", chosen)
+    keep("theme", chosen)
     return "", 204
 
 
-def _keep(name: str, value: str) -> None:
+def keep(name: str, value: str) -> None:
+    """Remembers a checked `locale` or `theme` with the account and in the cookie."""
     me = context().me
     cookie[name] = value
     if me is not None:

@@ -12,6 +12,7 @@ from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import home as home
+from portal.web.rolesapi import RoleResource
 
 
 def install(app: Flask, builder: AppBuilder) -> None:
@@ -34,6 +35,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
     for resource in registry.resources.values():
         resource.check_declaration()
         builder.add_api(resource)
+    builder.add_api(RoleResource)
 
 
 def templates(app: Flask) -> None:

@@ -162,3 +162,70 @@ class TestRoles:
     def test_in_english(self, client_as):
         page = client_as("auditor").get(f"{BASE}/").text
         assert "System administrator" in page and "角色" not in page.split("<main")[1]
+
+
+@pytest.mark.req("VIS-12", part="rest")
+class TestRest:
+    API = "/api/v1/roles/"
+
+    def test_the_same_through_rest(self, client_as, user_id, fresh_db):
+        admin, member = client_as("admin"), client_as("member.wang")
+        before = member.get("/api/v1/projects/").get_json()["count"]
+        made = admin.post(self.API, json={"key": "observer", "label": {"zh": "观察员"}, "scopes": ["projects"]})
+        assert made.status_code == 201, made.text
+        url, etag = made.headers["Location"], made.headers["ETag"]
+        assert admin.post(self.API, json={"key": "observer", "label": {"zh": "x"}}).status_code == 422
+        assert admin.put(f"{url}/permissions", json={"permissions": {"add:web.Announcement": True}}).status_code == 428
+        changed = admin.put(f"{url}/permissions", json={"permissions": {"add:web.Announcement": True}}, headers={"If-Match": etag})
+        assert changed.status_code == 200 and changed.get_json()["result"]["permissions"] == ["add:web.Announcement"]
+        assert admin.put(url, json={"label": {"zh": "y"}}, headers={"If-Match": etag}).status_code == 409
+        given = admin.post(f"{url}/people", json={"user_id": user_id("member.wang")})
+        assert [h["username"] for h in given.get_json()["result"]["holders"]] == ["member.wang"]
+        assert member.get("/api/v1/projects/").get_json()["count"] > before
+        assert member.get("/announcements/add").status_code == 200
+        assert admin.delete(url, headers={"If-Match": given.headers["ETag"]}).status_code == 409
+        taken = admin.post(f"{url}/people", json={"user_id": user_id("member.wang"), "given": False})
+        assert admin.delete(url, headers={"If-Match": taken.headers["ETag"]}).status_code == 200
+        assert admin.get(url).status_code == 404
+
+    def test_reading(self, client_as):
+        auditor = client_as("auditor")
+        body = auditor.get(self.API).get_json()
+        assert {"employee", "leader", "system_admin"} <= set(body["ids"])
+        assert "view:hr.Employee" in auditor.get(f"{self.API}permissions").get_json()["result"]
+        assert auditor.get(f"{self.API}differences").get_json()["result"] == []
+        assert "system" in auditor.get(f"{self.API}system_admin").get_json()["result"]["scopes"]
+        assert auditor.post(self.API, json={}).status_code == 403
+        assert client_as("leader").get(self.API).status_code == 403
+        assert client_as(None).get(self.API).status_code == 401
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("", {"label": {"zh": "a"}}),
+            ("", {"key": 5, "label": {"zh": "a"}}),
+            ("", {"key": "a b", "label": {"zh": "a"}}),
+            ("", {"key": "abc", "label": "a"}),
+            ("", {"key": "abc", "label": {"fr": "a"}}),
+            ("", {"key": "abc", "label": {"zh": "a"}, "scopes": "projects"}),
+            ("", {"key": "abc", "label": {"zh": "a"}, "scopes": ["nonsense"]}),
+            ("", {"key": "abc", "label": {"zh": "a"}, "built_in": True}),
+            ("qa/people", {"user_id": "1"}),
+            ("qa/people", {"user_id": 10**12}),
+            ("qa/people", {"user_id": True}),
+            ("qa/people", {}),
+        ],
+    )
+    def test_wrong_input(self, client_as, path, body):
+        got = client_as("admin").post(self.API + path, json=body)
+        assert got.status_code == 422 and got.get_json()["error"]["fields"], got.text
+
+
+@pytest.mark.req("ALL-11", part="rest")
+def test_own_language_and_theme_through_rest(client_as, fresh_db):
+    c = client_as("hr")
+    assert c.patch("/api/v1/me", json={"locale": "en", "theme": "dark"}).status_code == 200
+    me = c.get("/api/v1/me").get_json()
+    assert (me["locale"], me["theme"]) == ("en", "dark")
+    assert c.patch("/api/v1/me", json={"locale": "fr"}).status_code == 422
+    assert set(c.patch("/api/v1/me", json={"roles": ["x"]}).get_json()["error"]["fields"]) == {"roles"}
