@@ -251,7 +251,8 @@ def _count(model: type[Any], conditions: Where, axes: Sequence[tuple[str, list[i
             if ids:
                 key = _keys(ids)
                 m, mine_only = _along(model, column, key, conditions)
-                mine = select(m.id.label("id")).where(*mine_only).lateral()
+                # its own limit keeps the planner from joining, which would read the table in sequence
+                mine = select(m.id.label("id")).where(*mine_only).limit(CAP + 1).lateral()
                 parts.append(select(mine.c.id).select_from(key.join(mine, true())).limit(CAP + 1).subquery())
         if not parts:
             return select(literal(0))
