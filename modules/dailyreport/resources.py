@@ -68,7 +68,7 @@ class ReportLines(Resource, model=ReportLine):
 
     @route("/<int:pk>", methods=("PUT", "PATCH"), verb="edit")
     def update(self, pk: int) -> Response:
-        """Sets the given fields of an open or returned line; If-Match names the version this is based on."""
+        """Sets the given fields of an open or returned line; on another project it is another line, whose id the answer has."""
         visible(ReportLine, pk)
         line = current(ReportLine, pk, if_match())
         values, done = self._given(partial=True)
@@ -81,8 +81,7 @@ class ReportLines(Resource, model=ReportLine):
             values.get("category") if moved else old.category,
             pk,
         )
-        change_line(line, entry)
-        return self.one(pk)
+        return self.one(change_line(line, entry))
 
     @route("/<int:pk>", methods=("DELETE",), verb="archive")
     def remove(self, pk: int) -> Response:

@@ -51,7 +51,8 @@ def lines(sql):
             tuple(r)
             for r in sql(
                 "select coalesce(l.category, 'project'), l.hours::float, l.state, l.decider"
-                " from dailyreport_line l join ab_user u on u.id = l.author_id where u.username = :u and l.day = :d and l.archived_at is null order by l.position, l.id",
+                " from dailyreport_line l join ab_user u on u.id = l.author_id"
+                " where u.username = :u and l.day = :d and l.archived_at is null order by l.position, l.id",
                 u=who,
                 d=day,
             )
@@ -74,7 +75,8 @@ class TestTheForm:
         assert got.status_code == 303, got.text[-3000:]
         assert lines("member.wang", workday) == [("project", 6.5, "submitted", "manager"), ("meeting", 1.5, "submitted", "head")]
         row = sql(
-            "select r.state, r.hours::float, r.plan, r.problems, r.late from dailyreport_report r join ab_user u on u.id = r.author_id where u.username = 'member.wang' and r.day = :d",
+            "select r.state, r.hours::float, r.plan, r.problems, r.late from dailyreport_report r"
+            " join ab_user u on u.id = r.author_id where u.username = 'member.wang' and r.day = :d",
             d=workday,
         )
         assert tuple(row[0]) == ("submitted", 8.0, "明天压测", "缺环境", True)
@@ -313,7 +315,8 @@ class TestDeciding:
         assert got.status_code == 200, got.text
         assert act(author, f"{LINES}{line}/correct", hours="3").status_code == 409  # once
         entries = sql(
-            "select id, hours::float, state, reversal_of_id, corrects_id from dailyreport_line where day = :d and project_id is not null order by id",
+            "select id, hours::float, state, reversal_of_id, corrects_id from dailyreport_line"
+            " where day = :d and project_id is not null order by id",
             d=workday,
         )
         assert [(e.hours, e.state) for e in entries] == [(6.0, "confirmed"), (-6.0, "submitted"), (4.5, "submitted")]
@@ -418,6 +421,33 @@ class TestPrograms:
         assert lines("member.wang", workday) == [("project", 8.0, "submitted", "manager")]
         got = act(client, f"{REPORTS}{report}/submit")
         assert (got.status_code, got.get_json()["error"]["code"]) == (409, "wrong_state")
+
+    def test_a_line_moved_to_a_project_brings_no_history_there(self, client_as, project, workday, fresh_db, lines):
+        client, pm = client_as("member.wang"), client_as("pm.chen")
+        report = client.post(REPORTS, json={"day": workday.isoformat()}).get_json()["id"]
+        made = client.post(LINES, json={"report_id": report, "category": "other", "hours": "2", "done": "与项目无关的私事"})
+        old, version = made.get_json()["id"], made.headers["ETag"]
+        body = {"project_id": project("Alpha"), "category": None, "done": "联调"}
+        moved = client.put(f"{LINES}{old}", json=body, headers={"If-Match": version})
+        assert moved.status_code == 200 and moved.get_json()["result"]["done"] == "联调", moved.text
+        new = moved.get_json()["id"]
+        history = pm.get(f"{LINES}{new}/history")
+        assert new != old and history.status_code == 200
+        assert "私事" not in history.text and '"other"' not in history.text
+        assert pm.get(f"{LINES}{old}").status_code == 404
+        assert lines("member.wang", workday) == [("project", 2.0, "open", "manager")]
+
+    def test_a_line_added_after_handing_in_is_handed_in_by_itself(self, client_as, workday, fresh_db, lines):
+        client = client_as("member.wang")
+        report = client.post(REPORTS, json={"day": workday.isoformat()}).get_json()["id"]
+        first = client.post(LINES, json={"report_id": report, "category": "meeting", "hours": "7"}).get_json()["id"]
+        assert act(client, f"{LINES}{first}/submit").status_code == 409  # with the report
+        assert act(client, f"{REPORTS}{report}/submit").status_code == 200
+        late = client.post(LINES, json={"report_id": report, "category": "training", "hours": "1"}).get_json()["id"]
+        assert act(client, f"{LINES}{late}/submit").status_code == 200
+        assert {state for _what, _hours, state, _by in lines("member.wang", workday)} == {"submitted"}
+        more = client.post(LINES, json={"report_id": report, "category": "other", "hours": "1"}).get_json()["id"]
+        assert act(client, f"{LINES}{more}/submit").status_code == 409  # nine hours, and no mark
 
     def test_a_line_added_meanwhile_is_not_taken_away(self, app, session_as, client_as, workday, fresh_db, sql):
         from modules.dailyreport.actions import writing

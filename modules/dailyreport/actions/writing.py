@@ -126,26 +126,31 @@ def _lines(report_id: int) -> list[ReportLine]:
 
 def _store_lines(report: DailyReport, entry: ReportEntry, editable: dict[int, ReportLine], allowed: dict[int, str]) -> None:
     s = session()
-    kept = {wanted.id for wanted in entry.lines if wanted.id is not None}
+    # a line that goes to another project becomes another line: its history is not for the other project's manager
+    kept = {w.id for w in entry.lines if w.id in editable and (w.project_id, w.category) == _target(editable[w.id])}
     for pk, line in editable.items():
         if pk not in kept:
             line.archived_at = calendar.now()
     texts = {t.line_id: t for t in s.scalars(select(LineText).where(LineText.line_id.in_(kept)))} if kept else {}
     fresh: list[tuple[ReportLine, str]] = []
     for position, wanted in enumerate(entry.lines):
-        stored = editable.get(wanted.id) if wanted.id is not None else None
+        stored = editable[wanted.id] if wanted.id in kept else None
         line = stored or ReportLine(report_id=report.id, author_id=report.author_id, day=report.day)
         s.add(line)
         line.project_id, line.category = wanted.project_id, wanted.category
         line.project_label = allowed.get(wanted.project_id) if wanted.project_id is not None else None
         line.hours = wanted.hours
         line.position = position
-        if wanted.id is not None and wanted.id in texts:
+        if wanted.id in texts:
             texts[wanted.id].done, texts[wanted.id].project_id = wanted.done.strip(), wanted.project_id
         else:
             fresh.append((line, wanted.done.strip()))
     s.flush()
     s.add_all(LineText(line_id=x.id, author_id=x.author_id, project_id=x.project_id, done=done) for x, done in fresh)
+
+
+def _target(line: ReportLine) -> tuple[int | None, str | None]:
+    return line.project_id, line.category
 
 
 def _refresh_totals(report: DailyReport, workday: bool) -> None:
@@ -206,11 +211,21 @@ def submit(report: DailyReport) -> None:
 
 
 @transition(
-    "returned", "submitted", by=lambda c, v: c.author_id == v.me, label=_l("Submit again"), tone="primary", icon="send", name="submit"
+    ("open", "returned"),
+    "submitted",
+    by=lambda c, v: c.author_id == v.me,
+    label=_l("Submit again"),
+    tone="primary",
+    icon="send",
+    name="submit",
 )
 def submit_line(line: ReportLine) -> None:
-    """Hands a returned line in again."""
-    _open_month(line.author_id, line.day)
+    """Hands a returned line in again, or one that was added after the report was handed in."""
+    facts, report = _open_month(line.author_id, line.day), session().get_one(DailyReport, line.report_id)
+    if report.state != "submitted":
+        raise Refusal(_("Hand in the report; its lines go with it."), code="wrong_state")
+    if rules.needs_overtime_mark(report.hours, facts.workday) and not report.overtime:
+        raise Refusal(WORDS[rules.Fault.OVERTIME_MARK], code=rules.Fault.OVERTIME_MARK.value)
     line.decider = _deciders(line.author_id, line.report_id).get(line.project_id, "head")
     line.submitted_on, line.decided_by, line.decided_at = calendar.today(), None, None
 
@@ -316,21 +331,29 @@ def add_line(report_id: int, entry: LineEntry) -> int:
         raise Invalid({"report_id": _("There is no such report of yours.")})
     before = [as_entry(line) for line in _own_open(report_id)]
     write_again(report, [*before, entry])
+    return _newest(report_id)
+
+
+def _newest(report_id: int) -> int:
     pk = session().scalar(select(func.max(ReportLine.id)).where(ReportLine.report_id == report_id))
     if pk is None:
         raise NotFound(_("This record does not exist."))
     return pk
 
 
-def change_line(line: ReportLine, entry: LineEntry | None) -> None:
-    """Replaces an open or returned line of the person by *entry*; None takes it away."""
+def change_line(line: ReportLine, entry: LineEntry | None) -> int:
+    """Replaces an open or returned line of the person by *entry*; None takes it away. Returns the line's id: one on another
+    project or kind of work is another line."""
     if line.author_id != me():
         raise Forbidden(_("This line is not yours."))
     if line.state not in EDITABLE:
         raise Refusal(_("This line no longer changes."), code="wrong_state")
-    report = session().get_one(DailyReport, line.report_id)
+    report, pk, moved = session().get_one(DailyReport, line.report_id), line.id, False
+    if entry is not None:
+        moved = (entry.project_id, entry.category) != _target(line)
     entries = [as_entry(other) if other.id != line.id else entry for other in _own_open(line.report_id)]
     write_again(report, [e for e in entries if e is not None])
+    return _newest(report.id) if moved else pk
 
 
 def write_again(report: DailyReport, entries: list[LineEntry]) -> None:
