@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
         case "stop":
             return demonstration.stop(demonstration.Options(data))
         case "test":
-            return testing.with_services(data, lambda python: [python, "-m", "pytest", *(["--soak"] if options.soak else []), *rest])
+            return testing.with_services(data, testing.pytest(*rest, soak=options.soak))
         case "check":
             return testing.check(data, fast=options.fast)
         case "bench":

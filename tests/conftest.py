@@ -53,61 +53,27 @@ def _make(database: Database, app: Flask, settings: Settings) -> None:
     from portal import schema
     from tests.factories import company
 
-    if schema.head() is not None:
-        schema.migrate(app, settings)
-    else:  # no migration is written yet: the tables as the models are
-        _create_tables(app, settings)
+    schema.migrate(app, settings)
     with app.app_context():
         company.build()
-
-
-def _create_tables(app: Flask, settings: Settings) -> None:
-    from sqlalchemy import create_engine
-
-    from portal import schema
-    from portal.kernel.db import Base
-    from security import policies, roles
-    from security.manager import declared_permissions
-
-    engine = create_engine(settings.owner_database_url)
-    with engine.begin() as conn:
-        Base.metadata.create_all(conn)
-        policies.install(conn, settings.timezone)
-        schema.first_entity(conn)
-        roles.sync(conn, declared_permissions(app))
-    engine.dispose()
 
 
 @pytest.fixture(scope="session")
 def _system(worker_id: str) -> Iterator[SimpleNamespace]:
     """The application of this process with its database, made once; tests ask for `app`."""
-    made = SimpleNamespace(app=None)
+    made = SimpleNamespace(app=None, used=False, spoilt=False)
 
     def make(database: Database) -> None:
         _make(database, made.app, made.settings)
 
     made.database = Database(worker_id, make)
     made.settings = _settings(made.database)
-    _until_pages_exist()
     from portal.app import create_app
 
     made.app = create_app(made.settings, TESTING=False, PROPAGATE_EXCEPTIONS=False)
     made.disconnect = lambda: _disconnect(made.app)
     yield made
     made.disconnect()
-
-
-def _until_pages_exist() -> None:
-    import importlib
-    import sys
-
-    try:
-        assert "SHUNIU_TEST_NO_PAGES" not in os.environ
-        importlib.import_module("portal.web.setup")
-    except (ImportError, AssertionError):
-        stub = SimpleNamespace(install=lambda *_args: None)
-        sys.modules["portal.web.setup"] = stub  # type: ignore[assignment]
-        importlib.import_module("portal.web").setup = stub  # type: ignore[attr-defined]
 
 
 def _settings(database: Database) -> Settings:
@@ -143,10 +109,24 @@ def app(_system: SimpleNamespace) -> Iterator[Flask]:
 
 @pytest.fixture
 def fresh_db(app: Flask, _system: SimpleNamespace) -> Iterator[None]:
-    """The database as at the start of the module, for this test alone and again after it."""
-    _renew(_system)
+    """The database as at the start of the module, for this test alone; the next test finds it anew."""
+    if _system.used:
+        _renew(_system)
     yield
-    _renew(_system)
+    _system.used = True
+    _system.spoilt = True
+
+
+@pytest.fixture(autouse=True)
+def _unspoilt(request: pytest.FixtureRequest) -> None:
+    """After a test with `fresh_db` the next one that uses the application gets a new database; made only then."""
+    if "app" in request.fixturenames:
+        system = request.getfixturevalue("_system")
+        request.getfixturevalue("app")
+        if system.spoilt:
+            _renew(system)
+        if "fresh_db" not in request.fixturenames:
+            system.used = True
 
 
 def _renew(system: SimpleNamespace) -> None:
@@ -154,6 +134,7 @@ def _renew(system: SimpleNamespace) -> None:
     from portal.kernel.settings import forget_values
     from security import manager
 
+    system.used = system.spoilt = False
     active.use(system.settings)
     system.database.renew(system.disconnect)
     manager._permissions.clear()

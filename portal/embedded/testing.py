@@ -49,12 +49,19 @@ def without_services(data: Path, *commands: Command) -> int:
     return run_all(commands, environment(data), child_environment({"SHUNIU_TEST_FAST": "1"}))
 
 
+def pytest(*arguments: str, soak: bool = False) -> Command:
+    """The tests: all of them side by side in as many processes as there are processors, named ones and soaks one after the other."""
+    named = any(not a.startswith("-") for a in arguments)
+    side_by_side = [] if soak or named or "-n" in arguments else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+    return lambda python: [python, "-m", "pytest", "-q", *side_by_side, *(["--soak"] if soak else []), *arguments]
+
+
 def check(data: Path, *, fast: bool) -> int:
     """All checks of the code, then the tests; with *fast* only those tests that need no service."""
     static = run_all((lambda python: [python, "-m", "portal.cli", "check"],), environment(data), child_environment({}))
     if static:
         return static
-    tests: Command = lambda python: [python, "-m", "pytest", "-q"]  # noqa: E731
+    tests = pytest()
     return without_services(data, tests) if fast else with_services(data, tests)
 
 
