@@ -24,7 +24,7 @@ from portal.web.fields import fields_of
 from portal.web.home import card
 from portal.web.rows import Row
 from portal.web.screen import Screen
-from security.visibility import Context, changeable, context
+from security.visibility import Context, context
 
 LEVEL_WORDS = {"ok": _l("On track"), "warn": _l("Needs attention"), "risk": _l("At risk")}
 RUNNING = ("active", "paused")
@@ -179,7 +179,7 @@ class Projects(Screen, model=Project):
         }
         departments = rows.labels(Department, {d for _pk, d in people.values()})
         fields = fields_of(ProjectMember)
-        manages = bool(session().scalar(select(changeable(Project, Project, context())).where(Project.id == record.id)))
+        manages = record.id in context().ids("managed_projects")  # administering projects does not make a team
         members: list[dict[str, Any]] = []
         for one in rows.read(ProjectMember, names, list(ids)):
             begins, ends = one.values["from_day"], one.values["to_day"]

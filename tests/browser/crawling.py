@@ -91,21 +91,22 @@ def pattern(path: str) -> str:
     return re.sub(r"(?<=/)\d+(?=/|$)", "#", parts.path) + ("?" + ",".join(names) if names else "") + (f"={tab[1]}" if tab else "")
 
 
-def reach(page: Page, start: str = "/") -> list[str]:
-    """One address of every kind of page the signed-in person can reach by links, the start first."""
-    found, seen, queue = [start], {pattern(start)}, [start]
+def reach(page: Page, start: str = "/") -> tuple[list[str], list[str]]:
+    """One address of every kind of page the signed-in person can reach by links, the start first; and the links that lead nowhere."""
+    found, dead, seen, queue = [], [], {pattern(start)}, [(start, "")]
     while queue:
-        here = queue.pop(0)
+        here, source = queue.pop(0)
         answer = page.request.get(here)
-        assert answer.status == 200, (here, answer.status)
+        if answer.status != 200:
+            dead.append(f"{source} leads to {here}, which answers {answer.status}")
+            continue
+        found.append(here)
         for link in re.findall(r'<a [^>]*?href="([^"]+)"', answer.text()):
             path = urljoin(here, link.replace("&amp;", "&")).partition("#")[0]
-            if not path.startswith("/") or NO_PAGES.search(path) or pattern(path) in seen:
-                continue
-            seen.add(pattern(path))
-            found.append(path)
-            queue.append(path)
-    return found
+            if path.startswith("/") and not NO_PAGES.search(path) and pattern(path) not in seen:
+                seen.add(pattern(path))
+                queue.append((path, here))
+    return found, dead
 
 
 @cache

@@ -23,11 +23,13 @@ def test_every_page_in_every_way(browser: Any, portal: Portal, depth: Callable[[
     """Ordinarily some pages, each in one of the ways, drawn with SHUNIU_TEST_SEED; with --soak all of them in all ways."""
     everything = depth(0, 1) == 1
     dice = random.Random(os.environ.get("SHUNIU_TEST_SEED", "1"))
-    visits = []
+    visits: list[Visit] = []
+    problems: list[str] = []
     for username in SAMPLE_ACCOUNTS if everything else SOME:
         context = browser.new_context(base_url=portal.url)
         context.add_cookies([portal.cookie(username)])
-        paths = reach(context.new_page())
+        paths, dead = reach(context.new_page())
+        problems += [f"{username}: {link}" for link in dead]
         context.close()
         assert len(paths) > 10
         visits += [Visit(username, path, *way) for path in paths for way in product(LANGUAGES, ("light", "dark"), (1440, 390))]
@@ -35,7 +37,7 @@ def test_every_page_in_every_way(browser: Any, portal: Portal, depth: Callable[[
         visits = _one_way_each(visits, dice)
     folder = RESULTS / "pages"
     folder.mkdir(parents=True, exist_ok=True)
-    data, problems = data_of(portal), []
+    data = data_of(portal)
     for (username, locale, theme, width), group in _grouped(visits).items():
         context = browser.new_context(
             base_url=portal.url, locale=LANGUAGES[locale], color_scheme=theme, viewport={"width": width, "height": 900},

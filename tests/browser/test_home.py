@@ -48,7 +48,7 @@ def test_cards_are_arranged_by_keyboard_and_stay(open_page: Opener) -> None:
     expect(page.locator(f"[data-card={before[2]}]")).to_be_visible()
     assert set(keys(page, "main")) == set(before)
     page.get_by_role("button", name="调整卡片").click()
-    page.get_by_role("button", name="恢复标准布局").click()
+    page.get_by_role("button", name="恢复默认布局").click()
     expect(page.locator("h1")).to_be_visible()
     assert keys(page, "main") == before
 
