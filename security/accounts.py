@@ -176,10 +176,13 @@ def _find_machine(s: Session, client_id: str, subject: str) -> int | None:
 def bind_machine(client_id: str, username: str, role_keys: tuple[str, ...]) -> int:
     """Create (or find) the technical user *username* as whom the service account of *client_id* acts, with exactly these roles.
 
-    Its roles are the portal's own affair: tokens of machines change none.  Returns the `ab_user.id`.
+    Its roles are the portal's own affair: tokens of machines change none.  Returns the `ab_user.id`.  Raises ValueError for the name
+    of a person.
     """
     with unrestricted(f"technical user of {client_id}") as s:
         user_id = s.scalar(select(User.id).where(User.username == username))
+        if user_id is not None and s.scalar(select(Account.client_id).where(Account.user_id == user_id)) is None:
+            raise ValueError(f"{username} is a person's account")
         if user_id is None:
             name = {"username": username, "first_name": client_id[:60], "last_name": "", "email": f"{username}@machines.invalid"}
             user_id = s.execute(insert(User).values(**name, active=True).returning(User.id)).scalar_one()

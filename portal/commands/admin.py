@@ -30,6 +30,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("compile-translations", compile_translations, "merge and compile the translations of all packages")
     page = add("visibility-page", visibility_page, "print who sees and changes what, generated from the models")
     page.add_argument("--write", action="store_true", help="write docs/visibility.md instead")
+    technical = add(
+        "machine", bind_machine, "let the service account of a Keycloak client use the REST API as a technical user with these roles"
+    )
+    technical.add_argument("client", help="client id in Keycloak")
+    technical.add_argument("username", help="name of the technical user, who is made if need be")
+    technical.add_argument("--role", action="append", default=[], help="key of a role; may be repeated; the user has exactly these")
     jobs = add("jobs", run_job, "list the jobs that run by the clock, or run one now")
     jobs.add_argument("name", nargs="?")
     add("settings", show_settings, "list all settings with their meaning and value in force; secrets are not shown")
@@ -121,6 +127,29 @@ def visibility_page(options: argparse.Namespace) -> int:
         (ROOT / "docs" / "visibility.md").write_text(page, encoding="utf-8")
     else:
         print(page, end="")
+    return 0
+
+
+def bind_machine(options: argparse.Namespace) -> int:
+    from flask_appbuilder.security.sqla.models import Role
+    from sqlalchemy import select
+
+    from portal.app import create_app
+    from portal.kernel.db import unrestricted
+    from security import accounts
+
+    with create_app().app_context():
+        with unrestricted("roles known") as s:
+            unknown = set(options.role) - set(s.scalars(select(Role.name)))
+        if unknown:
+            print(f"no such role: {', '.join(sorted(unknown))}", file=sys.stderr)
+            return 1
+        try:
+            accounts.bind_machine(options.client, options.username, tuple(options.role))
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 1
+    print(f"{options.client} acts as {options.username} with the roles: {', '.join(options.role) or 'none'}")
     return 0
 
 

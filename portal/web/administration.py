@@ -193,10 +193,12 @@ class RolePage(Page):
     def _save(self, key: str, *, new: bool) -> Any:
         label = {lang: request.form.get(f"label.{lang}", "").strip()[:100] for lang in LANGUAGES}
         description = {lang: request.form.get(f"description.{lang}", "").strip()[:500] for lang in LANGUAGES}
+        found = None if new else rolestore.role(key)
+        if found is not None and request.form.get("had", ",".join(found.scopes)) != ",".join(found.scopes):
+            raise Conflict(_("Somebody changed roles meanwhile. Load the page again."), version=context().epoch)
         try:
             rolestore.save(key, label, description, request.form.getlist("scopes"), new=new)
         except Invalid as e:
-            found = None if new else rolestore.role(key)
             return self._form(found, {k: str(v) for k, v in e.fields.items()}, request.form), 422
         flash(_("Saved."), "success")
         return redirect(f"{self.route_base}/{key}", 303)
@@ -220,6 +222,7 @@ class RolePage(Page):
             key=typed.get("key", "") if typed else "",
             texts={f"{n}.{lang}": text(n, lang) for n in ("label", "description") for lang in LANGUAGES},
             languages=LANGUAGES,
+            had=",".join(found.scopes) if found else "",
             scopes=[{"value": s.name, "label": str(s.label), "help": str(s.help), "on": s.name in held} for s in scopes.values()],
             errors=errors,
             people=people,

@@ -148,6 +148,24 @@ class TestDays:
             assert client_as("head.rd").get(page + day).status_code == 200, page
 
 
+class TestViews:
+    """Conditions kept under a name."""
+
+    @pytest.mark.parametrize("query", ["f.kind=annual\r\nX-Evil: 1", "a\x00b", "x\ty"])
+    def test_no_control_characters(self, client_as, query):
+        got = client_as("outsider").post("/leaves/views", data={"name": "mine", "query": query})
+        assert got.status_code == 422 and "X-Evil" not in got.headers
+
+    def test_others_shared_views_take_no_place_of_ones_own(self, client_as, fresh_db):
+        from portal.web.views import MAX_VIEWS
+
+        one, other = client_as("outsider"), client_as("member.wang")
+        for n in range(MAX_VIEWS):
+            assert one.post("/leaves/views", data={"name": f"v{n}", "query": "", "shared": "1"}).status_code == 303
+        assert one.post("/leaves/views", data={"name": "too many", "query": ""}).status_code == 422
+        assert other.post("/leaves/views", data={"name": "mine", "query": ""}).status_code == 303
+
+
 class TestHealth:
     def test_live_and_ready(self, client):
         assert client.get("/health/live").get_json()["status"] == "ok"

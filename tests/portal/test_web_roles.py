@@ -137,6 +137,14 @@ class TestRoles:
             )
         assert "Project" not in admin.get(f"{BASE}/").text.split("<main")[1]
 
+    def test_two_administrators_and_one_role(self, client_as, fresh_db):
+        admin, other = client_as("admin"), client_as("security.admin")
+        had = re.search(r'name="had" value="([^"]*)"', admin.get(f"{BASE}/finance").text)[1]
+        assert other.post(f"{BASE}/finance", data={"label.zh": "财务", "had": had, "scopes": ["rates", "staff"]}).status_code == 303
+        late = admin.post(f"{BASE}/finance", data={"label.zh": "财务部", "had": had, "scopes": ["rates"]})
+        assert late.status_code == 409
+        assert admin.get("/api/v1/roles/finance").get_json()["result"]["scopes"] == ["rates", "staff"]
+
     @pytest.mark.req("VIS-05", part="own access")
     def test_who_widens_the_own_access_is_seen_by_a_leader(self, client_as, user_id, fresh_db):
         admin, leader = client_as("admin"), client_as("leader")

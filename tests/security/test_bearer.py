@@ -236,3 +236,13 @@ def test_an_older_token_gives_no_role_back(app: Flask, user_id: Callable[[str], 
             assert accounts.find_for_token(claims) == me
             with unrestricted("test") as s:
                 assert s.scalar(held, {"u": me}) == found
+
+
+def test_no_machine_acts_as_a_person(app: Flask, fresh_db: None) -> None:
+    from security import accounts
+
+    with app.app_context():
+        with pytest.raises(ValueError, match="person"):
+            accounts.bind_machine("robot", "pm.chen", ("leader",))
+        first = accounts.bind_machine("robot", "robot.reports", ("qa",))
+        assert accounts.bind_machine("robot", "robot.reports", ("qa",)) == first
