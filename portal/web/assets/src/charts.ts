@@ -44,7 +44,8 @@ export default function chart(box: HTMLElement): void {
         ...(box.dataset.chart === "lines"
           ? {type: "line" as const, symbol: "circle", symbolSize: 5, showSymbol: data.labels.length < 32, lineStyle: {width: 2, type: series.dashed ? "dashed" as const : "solid" as const}}
           : {type: "bar" as const, stack: data.stack ? "all" : undefined, barMaxWidth: 22, itemStyle: {borderColor: colour("card"), borderWidth: 1},
-            label: data.stack && k === last ? {show: true, position: data.horizontal ? "right" as const : "top" as const, color: colour("ink"), fontWeight: 600 as const, formatter: (p: {dataIndex: number}) => `${sums[p.dataIndex]}${unit}`} : {show: false}}),
+            // sums of many columns would run into each other
+            label: data.stack && k === last && (data.horizontal || data.labels.length < 9) ? {show: true, position: data.horizontal ? "right" as const : "top" as const, color: colour("ink"), fontWeight: 600 as const, formatter: (p: {dataIndex: number}) => `${sums[p.dataIndex]}${unit}`} : {show: false}}),
         markLine: data.limit && k === 0 ? {symbol: "none", silent: true, lineStyle: {color: colour("risk-fill")}, label: {formatter: data.limit.label, color: colour("risk")}, data: [data.horizontal ? {xAxis: data.limit.value} : {yAxis: data.limit.value}]} : undefined,
       })),
     }, true);
