@@ -74,6 +74,8 @@ class KeycloakFiles:
     def _archive(self) -> Path:
         given = os.environ.get("SHUNIU_KEYCLOAK_ARCHIVE")
         archive = Path(given) if given else self.home.cache / f"keycloak-{VERSION}.tar.gz"
+        if given and not archive.is_file():
+            raise SetupError(f"SHUNIU_KEYCLOAK_ARCHIVE names {archive}, and there is no such file")
         if not archive.is_file():
             part = fresh(archive.with_suffix(".part"))
             try:
