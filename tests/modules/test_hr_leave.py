@@ -77,6 +77,14 @@ class TestLife:
             == 422
         )
 
+    @pytest.mark.req("ALL-16", part="documents")
+    def test_it_belongs_to_the_entity_that_employs_the_person(self, client_as, ask, sql, user_id, fresh_db):
+        entity = sql('insert into kernel_entity (code, name) values (\'SUB\', \'{"zh": "子公司", "en": "Subsidiary"}\') returning id')[0][0]
+        sql("update hr_employee set entity_id = :e where user_id = :u", e=entity, u=user_id("member.wang"))
+        for who, own in (("member.wang", True), ("outsider", False)):
+            pk = ask(who, draft=True)
+            assert (client_as(who).get(f"{LEAVES}{pk}").get_json()["result"]["entity_id"] == entity) is own
+
     def test_a_rejection_needs_its_reason(self, client_as, ask, fresh_db):
         pk, _got = ask("member.wang")
         assert act(client_as("head.rd"), f"{LEAVES}{pk}/reject").status_code == 422
