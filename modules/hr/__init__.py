@@ -9,13 +9,14 @@ scope("staff", label=_l("Sees all staff data"), wide=True)
 scope("staff_admin", label=_l("Changes staff data and the organisation"), wide=False)
 scope("rates", label=_l("Sees what a grade costs"), wide=True)
 
-# Departments a person answers for today: the ones headed (as head, deputy or acting head) and everything below them.
+# Departments a person answers for today: the ones headed (as head, deputy or acting head) and everything below them, dissolved ones
+# too: people who left stay in the department they left from, and their reports with them.
 _HEADED = """
 with recursive headed(id) as (
     select h.department_id from hr_department_head h
      where h.user_id = me and h.archived_at is null and h.from_day <= today and (h.to_day is null or h.to_day > today)
     union
-    select d.id from hr_department d join headed on d.parent_id = headed.id where d.archived_at is null
+    select d.id from hr_department d join headed on d.parent_id = headed.id
 )"""
 
 
