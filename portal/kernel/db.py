@@ -52,7 +52,8 @@ class Session(FlaskSession):
             call()
 
     def rollback(self) -> None:
-        self.info.pop("after_commit", None)
+        for waiting in ("after_commit", "doorbell"):
+            self.info.pop(waiting, None)
         super().rollback()
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:

@@ -117,6 +117,15 @@ class TestTheForm:
             == "整句"
         )
 
+    @pytest.mark.parametrize("hours", ["8", "13"])
+    def test_a_whole_day_sent_twice_is_no_overtime(self, write, workday, lines, hours):
+        for _click in range(2):
+            assert (
+                write("outsider", workday, [f"c:meeting {hours}"], report_version="0", overtime="1" if hours == "13" else "").status_code
+                == 303
+            )
+        assert [h for _what, h, *_rest in lines("outsider", workday)] == [float(hours)]
+
     def test_a_form_sent_twice_counts_once(self, client_as, write, workday, lines, sql, fresh_db):
         for _click in range(2):
             got = write("outsider", workday, ["c:meeting 3 例会", "c:other 1"], report_version="0")

@@ -70,13 +70,13 @@ def write_report(entry: ReportEntry, submitting: bool, version: int | None = Non
     count twice. Raises Invalid by field, Refusal, NotFound, Conflict.
     """
     person = me()
+    mine = select(DailyReport.version).where(DailyReport.author_id == person, DailyReport.day == entry.day)
+    _same(version, session().scalar(mine) or 0)  # first of all: the hours of a repetition would only seem too many
     facts, allowed = day_of(person, entry.day), targets(person, entry.day)
     check_report(entry, facts, allowed, _locked_hours(person, entry.day), submitting)
     with acting():
         report, seen = _report(person, entry.day)
-        if version is not None and version != seen:
-            problem = _("This report was changed meanwhile, perhaps sent twice. Look at it and send again what is missing.")
-            raise Conflict(problem, version=seen)
+        _same(version, seen)
         lines = {line.id: line for line in _lines(report.id)}
         editable = {pk: line for pk, line in lines.items() if line.state in EDITABLE and line.reversal_of_id is None}
         locked = [line for pk, line in lines.items() if pk not in editable]
@@ -97,6 +97,12 @@ def write_report(entry: ReportEntry, submitting: bool, version: int | None = Non
         drop_draft(person, entry.day)
         pk = report.id
     return pk
+
+
+def _same(version: int | None, stored: int) -> None:
+    if version is not None and version != stored:
+        problem = _("This report was changed meanwhile, perhaps sent twice. Look at it and send again what is missing.")
+        raise Conflict(problem, version=stored)
 
 
 def _locked_hours(person: int, day: date) -> list[Decimal]:

@@ -103,6 +103,7 @@ def anchor(period: Period, today: date) -> date:
 
 
 def head(day: date, today: date, result: Board) -> dict[str, Any]:
+    """The head of a day's column."""
     rest = day not in result.workdays
     month = result.period.kind == "month"
     return {
@@ -115,6 +116,7 @@ def head(day: date, today: date, result: Board) -> dict[str, Any]:
 
 
 def groups(rows: list[Row], known: dict[int, Unit]) -> list[dict[str, Any]]:
+    """The rows by department, in their order."""
     found: list[dict[str, Any]] = []
     for row in rows:
         if not found or found[-1]["id"] != row.person.department_id:
@@ -151,10 +153,12 @@ def cell_view(row: Row, cell: Cell, kind: str) -> dict[str, Any]:
 
 
 def plain_hours(hours: Decimal) -> str:
+    """`7.5`, `8`: as short as a cell needs it."""
     return f"{hours.normalize():f}"
 
 
 def pager(address: Callable[[int], str], period: Period, first: int, count: int) -> dict[str, Any] | None:
+    """Where the neighbours of the rows from *first* on are; None when all *count* fit on one page."""
     size = PAGE[period.kind]
     if count <= size:
         return None
