@@ -5,6 +5,7 @@ carry what that person may see; one without is a group's, which is told only tha
 """
 
 import smtplib
+import ssl
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -122,7 +123,7 @@ def send_mail(person: Person, letter: EmailMessage) -> None:
     try:
         with smtplib.SMTP(s.smtp_host, s.smtp_port, timeout=TIMEOUT) as server:
             if s.smtp_tls:
-                server.starttls()
+                server.starttls(context=ssl.create_default_context())  # without one the certificate is not looked at
             if s.smtp_username:
                 server.login(s.smtp_username, s.smtp_password)
             server.send_message(letter)
