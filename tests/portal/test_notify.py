@@ -21,7 +21,7 @@ from portal.kernel.i18n import _l
 from portal.notify import Message, notice_kind, notify, notify_each
 from portal.notify.deliveries import queue_digests, wording
 from portal.notify.models import Notice
-from tests.conftest import free_port
+from tests.factories.around import free_port
 
 notice_kind("test.told", title=_l("Project"), body="%(what)s: %(record)s", url="/projects/%(id)s")
 notice_kind("test.quiet", title=_l("Notices"), body="%(what)s", mail="digest")

@@ -22,7 +22,7 @@ from config import Settings
 from portal.kernel import broker, outbox, worker
 from portal.kernel import settings as active
 from portal.kernel.db import unrestricted
-from tests.conftest import free_port
+from tests.factories.around import free_port
 from tests.factories import services
 
 heard: list[Any] = []
