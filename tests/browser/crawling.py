@@ -140,7 +140,7 @@ def mixed(texts: list[str], locale: str, data: Data) -> list[str]:
             loose = any(words not in data.whole and words not in SAME for words in WORDS.findall(text)) and "@" not in text
             if text in plain or loose or any(p.fullmatch(text) for _e, p in gaps):
                 wrong.append(text)
-        elif (text in chinese) or any(run not in data.whole for run in HAN.findall(text) if run != "枢"):
+        elif (text in chinese) or any(run not in data.whole for run in HAN.findall(text) if run not in ("枢", "中文")):
             wrong.append(text)
     return wrong
 

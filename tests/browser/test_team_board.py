@@ -31,7 +31,7 @@ def last_line(portal: Portal, username: str, project: str) -> tuple[str, str, st
 def opened(page: Page, portal: Portal, username: str, day: str) -> Locator:
     """The person's day, opened on the board."""
     page.goto(f"/team-board/?by=week&day={day}")
-    page.locator(f"[data-cell*='person={portal.user_id(username)}'][data-cell*='day={day}']").click()
+    page.locator(f"[data-cell='cell?person={portal.user_id(username)}&day={day}']").click()
     expect(page.locator(".sn-xp")).to_be_visible()
     return page.locator(".sn-xp")
 

@@ -20,7 +20,7 @@ from portal.web import words
 from security.visibility import Context
 
 ZERO = Decimal(0)
-PAGE = {"day": 60, "week": 60, "month": 20}
+PAGE = {"day": 50, "week": 40, "month": 16}
 """People on one page of the matrix; the figures above it are of all of them."""
 SERIES = 5
 """Projects in the chart; the rest is one bar."""
@@ -147,7 +147,6 @@ def cell_view(row: Row, cell: Cell, kind: str) -> dict[str, Any]:
         "short": short,
         "note": notes[0] if notes else "",
         "label": " ".join([*(w for w in spoken if w), *notes[:1]]),
-        "url": f"cell?person={row.person.id}&day={cell.day.isoformat()}",
         "opens": cell.report_id is not None or cell.tone in ("due", "risk"),
     }
 

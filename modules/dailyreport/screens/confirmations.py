@@ -25,7 +25,7 @@ from portal.web.page import Page, route
 from security.transitions import perform_many
 from security.visibility import Context, context, viewer
 
-LIMIT = 80
+LIMIT = 30
 """Lines on the page at once; the oldest first, so nothing waits for ever."""
 
 

@@ -17,7 +17,7 @@ from portal.web import words
 from portal.web.page import Page, route
 from portal.web.query import asked_day
 
-TABLE = 100
+TABLE = 40
 """People in the table at once; the figures are of all of them."""
 
 

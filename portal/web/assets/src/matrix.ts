@@ -6,8 +6,14 @@ type Change = {role: string; permission: string; on: boolean};
 
 export default function matrix(box: HTMLElement): void {
   const before = new Map<HTMLInputElement, boolean>();
-  const cells = all<HTMLInputElement>(".sn-pmc", box);
+  const cells = all<HTMLInputElement>("td input", box);
+  const text = (place: Element | null | undefined) => place?.querySelector("span")?.textContent?.trim() ?? place?.textContent?.trim() ?? "";
+  const heads = all<HTMLTableCellElement>("thead th", box);
   for (const cell of cells) {
+    // role and name of a cell stand once, in its column, group and row: thousands of copies would make the page slow
+    const head = heads[cell.closest("td")!.cellIndex];
+    cell.dataset.role = head.dataset.role;
+    cell.setAttribute("aria-label", `${text(head)}: ${text(one(".grp th", cell.closest("tbody")!))} · ${text(one("th.what", cell.closest("tr")!))}`);
     before.set(cell, cell.defaultChecked);
     cell.checked = cell.defaultChecked;
   }
@@ -24,7 +30,7 @@ export default function matrix(box: HTMLElement): void {
     if (count) count.textContent = n ? word("changes", {n}) : word("no_changes");
     for (const button of [save, undo]) if (button) button.disabled = n === 0;
   };
-  box.addEventListener("change", (event) => { if ((event.target as Element).matches(".sn-pmc")) mark(); });
+  box.addEventListener("change", (event) => { if ((event.target as Element).matches("td input")) mark(); });
   undo?.addEventListener("click", () => {
     for (const [cell, was] of before) cell.checked = was;
     mark();
@@ -44,7 +50,7 @@ export default function matrix(box: HTMLElement): void {
   window.addEventListener("beforeunload", (event) => { if (changes().length) event.preventDefault(); });
 
   box.addEventListener("keydown", (event) => {
-    const cell = (event.target as Element).closest(".sn-pmc")?.closest("td");
+    const cell = (event.target as Element).closest("td input")?.closest("td");
     if (!cell) return;
     const row = cell.parentElement as HTMLTableRowElement;
     const column = cell.cellIndex;
@@ -53,7 +59,7 @@ export default function matrix(box: HTMLElement): void {
     const target = {ArrowLeft: row.cells[column - 1], ArrowRight: row.cells[column + 1], ArrowUp: lines[at - 1]?.cells[column], ArrowDown: lines[at + 1]?.cells[column]}[event.key];
     if (target === undefined) return;
     event.preventDefault();
-    one<HTMLInputElement>(".sn-pmc", target)?.focus();
+    one<HTMLInputElement>("td input", target)?.focus();
   });
 
   const find = one<HTMLInputElement>("[data-matrix-find]", box);
