@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(services.RUN, uuid.uuid4().hex[:8])  # processes of pytest-xdist inherit it
+    os.environ.setdefault("SHUNIU_SECRET_KEY", SECRET)  # tests without the application still ask for the company's zone
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
