@@ -54,7 +54,6 @@ def migrate(app: Flask, settings: Settings) -> None:
         policies.drop(conn)
         command.upgrade(configuration(conn), "head")
         policies.install(conn, settings.timezone)
-        conn.exec_driver_sql("grant select on alembic_version to app_anon, app_login, worker")
         first_entity(conn)
         ensure_rules(conn)
         roles.sync(conn, declared_permissions(app))

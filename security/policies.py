@@ -339,4 +339,6 @@ def install(conn: Connection, zone: str = "Asia/Shanghai") -> None:
             conn.exec_driver_sql(statement)
     for statement in _plain_statements(tables, owner):
         conn.exec_driver_sql(statement)
+    if conn.execute(text("select to_regclass('public.alembic_version')")).scalar() is not None:
+        conn.exec_driver_sql("grant select on alembic_version to app_anon, app_login, worker")  # for /health/ready
     conn.exec_driver_sql("insert into security_epoch (n) select 1 where not exists (select from security_epoch)")

@@ -39,6 +39,7 @@ WITHOUT_RULES = {
     "security_role_scope": "scopes of roles",
     "security_known_permission": "the system's own",
     "security_epoch": "one number",
+    "security_followed": "the system's own",
     "security_session": "the system's own: hashes of tokens",
     "security_account": "the system's own",
     "security_role_write": "the system's own",
