@@ -211,7 +211,7 @@ class WarningRule(Record):
             self.scope_ids = []
 
     def __str__(self) -> str:
-        return self.name or self.code
+        return self.name or str(rules.labels.get(self.code, self.code))
 
 
 class Warning_(Record):

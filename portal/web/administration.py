@@ -20,7 +20,15 @@ from security.manager import allowed
 from security.transitions import actions_of
 from security.visibility import context
 
-VERBS = {"view": _l("View"), "add": _l("Add"), "edit": _l("Edit"), "archive": _l("Archive"), "export": _l("Export")}
+VERBS = {
+    "view": _l("View"),
+    "add": _l("Add"),
+    "edit": _l("Edit"),
+    "archive": _l("Archive"),
+    "export": _l("Export"),
+    "resend": _l("Send again"),
+    "run": _l("Run now"),
+}
 LAYERS = {"web": _l("Portal"), "notify": _l("Notices and warnings"), "security": _l("Security"), "kernel": _l("Basic data")}
 MAX_CHANGES = 2000
 

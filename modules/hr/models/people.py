@@ -116,7 +116,7 @@ class Employment(Record):
         return v.holds("staff_admin")
 
     def __str__(self) -> str:
-        return str(Employment.TYPES.get(self.employment_type, ""))
+        return str(Employment.__label__)
 
 
 class Assignment(Record):
