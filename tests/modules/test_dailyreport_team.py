@@ -285,7 +285,8 @@ class TestRules:
                 s.connection().exec_driver_sql("update notify_warning_rule set workdays_only = false")
                 outcome = warnings.scan(pk)
             rows = sql(
-                "select subject, severity, params, state, receivers from notify_warning where code = :c and state <> 'closed' order by subject",
+                "select subject, severity, params, state, receivers from notify_warning"
+                " where code = :c and state <> 'closed' order by subject",
                 c=code,
             )
             return outcome, {r.subject: r for r in rows}

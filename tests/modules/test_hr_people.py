@@ -244,7 +244,8 @@ class TestLeaving:
         assert act(hr, f"{EMPLOYEES}{pk}/rehire", department_id=department("RD"), from_day=tomorrow.isoformat()).status_code == 200
         assert apply_due(tomorrow) and not apply_due(tomorrow)
         assert sql(
-            "select e.active, x.state, x.joined_on, x.left_on from hr_employee e join hr_employment x on x.employee_id = e.id where e.id = :e",
+            "select e.active, x.state, x.joined_on, x.left_on"
+            " from hr_employee e join hr_employment x on x.employee_id = e.id where e.id = :e",
             e=pk,
         ) == [(True, "regular", tomorrow, None)]
 

@@ -22,8 +22,8 @@ from config import Settings
 from portal.kernel import broker, outbox, worker
 from portal.kernel import settings as active
 from portal.kernel.db import unrestricted
-from tests.factories.around import free_port
 from tests.factories import services
+from tests.factories.around import free_port
 
 heard: list[Any] = []
 
