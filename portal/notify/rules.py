@@ -25,6 +25,9 @@ from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _
 
+MAX_COUNT = 10_000
+"""No rule counts further: days are looked up one by one."""
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -91,7 +94,7 @@ def _typed(default: Any, value: Any) -> Any:
         return value
     if isinstance(default, int | Decimal):
         number = type(default)(str(value))
-        if not Decimal(number).is_finite() or number < 0:
+        if not Decimal(number).is_finite() or number < 0 or (isinstance(number, int) and number > MAX_COUNT):
             raise ValueError
         return number
     return type(default)(value)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from portal.kernel.document import Record
-from portal.kernel.errors import Forbidden, NotSignedIn
+from portal.kernel.errors import Forbidden, NotFound, NotSignedIn
 from portal.kernel.i18n import _
 from security.manager import allowed
 from security.visibility import Context, context
 
 F = TypeVar("F", bound=Callable[..., Any])
+MAX_ID = 2**63 - 1
 VERBS = ("view", "add", "edit", "archive", "export")
 
 
@@ -40,6 +41,8 @@ def route(url: str = "/", methods: Sequence[str] = ("GET",), verb: str = "view")
                 require(verb, self.class_permission_name)
             else:
                 signed_in()
+            if any(type(value) is int and value > MAX_ID for value in kwargs.values()):
+                raise NotFound(_("This record does not exist."))
             return f(self, *args, **kwargs)
 
         routed = cast(Any, guarded)

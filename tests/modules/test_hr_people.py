@@ -64,6 +64,11 @@ def newcomer(department_id, **more):
 
 @pytest.mark.req("HRM-02")
 class TestJoining:
+    @pytest.mark.parametrize("username", ["a b", "x", "王小明", "a'; --", "a" * 65, "-a"])
+    def test_an_account_name_one_can_type(self, client_as, department, username):
+        got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT"), username=username))
+        assert got.status_code == 422 and "username" in got.get_json()["error"]["fields"]
+
     def test_hr_hires_and_the_person_can_be_found(self, client_as, department, sql, fresh_db):
         got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT"), identity_number="11010519491231002X"))
         assert got.status_code == 201, got.text

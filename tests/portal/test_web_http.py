@@ -148,6 +148,20 @@ class TestDays:
             assert client_as("head.rd").get(page + day).status_code == 200, page
 
 
+@pytest.mark.req("VIS-09", part="numbers beyond any record")
+@pytest.mark.parametrize("pk", [2**63, 10**30])
+def test_a_number_beyond_any_record_is_not_there(client_as, pk):
+    client = client_as("outsider")
+    for address in (
+        f"/daily-reports/{pk}",
+        f"/leaves/{pk}/edit",
+        f"/notices/{pk}",
+        f"/api/v1/projects/{pk}",
+        f"/api/v1/projects/{pk}/history",
+    ):
+        assert client.get(address).status_code == 404, address
+
+
 class TestViews:
     """Conditions kept under a name."""
 

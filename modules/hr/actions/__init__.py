@@ -1,18 +1,17 @@
 """What may be done with people and departments, and the questions others ask about them."""
 
 from modules.hr.actions.employment import (
-    EMPLOYED,
     apply_due_assignments,
     assignment_on,
     change_contact,
     correct_assignment,
-    hire,
     leave_company,
     make_regular,
     rehire,
     transfer,
     withdraw_transfer,
 )
+from modules.hr.actions.joining import EMPLOYED, hire
 from modules.hr.actions.leave import LeaveOn, approve, away, cancel, leave_days, on_leave, reject, submit
 from modules.hr.actions.organisation import (
     appoint,

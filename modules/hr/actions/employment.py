@@ -1,4 +1,4 @@
-"""People: joining, moving, leaving. Assignments with effective dates are the truth, the employee's own columns today's copy."""
+"""People: moving, leaving, coming back. Assignments with effective dates are the truth, the employee's own columns today's copy."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -10,21 +10,14 @@ from sqlalchemy import func, or_, select, update
 from modules.hr import rules
 from modules.hr.actions.organisation import apply_due_departments, covers, end_headships
 from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved
-from modules.hr.models import IDENTITY_PROBLEMS, Assignment, Department, Employee, EmployeePrivate, Employment, Grade, Post
+from modules.hr.models import Assignment, Department, Employee, Employment, Grade, Post
 from portal.kernel.calendar import today
 from portal.kernel.db import session
-from portal.kernel.document import LegalEntity
-from portal.kernel.errors import Forbidden, Invalid, Refusal
+from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
-from security.manager import allowed
-from security.roles import grant
-from security.sessions import Account
 from security.transitions import Argument, operation, text
-from security.visibility import acting, context
 
-EMPLOYED = "employee"
-"""Key of the role everybody has who works here."""
 FIELDS = ("department_id", "post_id", "grade_id", "manager_id")
 
 
@@ -36,111 +29,6 @@ def _administers(c: Any, v: Any) -> Any:
 def assignment_on(user_id: int, day: date) -> Assignment | None:
     """Where *user_id* worked on *day*, as far as the person at hand may see it."""
     return session().scalar(select(Assignment).where(Assignment.user_id == user_id, covers(Assignment, day)))
-
-
-# ------------------------------------------------------------------ joining
-def hire(
-    *,
-    number: str,
-    name: str,
-    username: str,
-    department_id: int,
-    joined_on: date,
-    entity_id: int | None = None,
-    post_id: int | None = None,
-    grade_id: int | None = None,
-    manager_id: int | None = None,
-    employment_type: str = "regular",
-    regular_on: date | None = None,
-    work_email: str | None = None,
-    work_phone: str | None = None,
-    identity_number: str | None = None,
-    bank_account: str | None = None,
-    home_address: str | None = None,
-    subject: str | None = None,
-) -> int:
-    """A new employee with account, directory entry, terms and first assignment; returns the employee's id.
-
-    The account can be used from *joined_on* on. Raises Forbidden without the right and Invalid naming the fields.
-    """
-    ctx = context()
-    if not ctx.system and not (allowed("add", "hr.Employee") and "staff_admin" in ctx.scopes):
-        raise Forbidden(_("You may not add employees."))
-    number, name, username = number.strip(), name.strip(), username.strip().lower()
-    with acting() as s:
-        problems = _problems(number, name, username, department_id, employment_type, identity_number, joined_on, regular_on)
-        if problems:
-            raise Invalid(problems)
-        begun = joined_on <= today()
-        email = work_email or f"{username}@example.invalid"
-        if s.scalar(select(func.count()).select_from(User).where(User.email == email)):
-            raise Invalid({"work_email": _("Another account has this e-mail address.")})
-        first, last = rules.split_name(name)
-        user = User(username=username, first_name=first, last_name=last, email=email, active=begun)
-        s.add(user)
-        s.flush()
-        s.add(Account(user_id=user.id, subject=subject))
-        grant(s, user.id, EMPLOYED)
-        state = "regular" if regular_on is None or regular_on <= today() else "probation"
-        employee = Employee(
-            user_id=user.id,
-            number=number,
-            name=name,
-            department_id=department_id,
-            post_id=post_id,
-            entity_id=entity_id or ctx.entity_id or s.scalar(select(func.min(LegalEntity.id))),
-            work_email=work_email,
-            work_phone=work_phone,
-            active=begun,
-        )
-        s.add(employee)
-        s.flush()
-        terms = {"employee_id": employee.id, "user_id": user.id, "grade_id": grade_id, "manager_id": manager_id}
-        s.add(Employment(**terms, employment_type=employment_type, joined_on=joined_on, regular_on=regular_on, state=state))
-        s.add(Assignment(**terms, department_id=department_id, post_id=post_id, from_day=joined_on, reason=_("Joined")))
-        s.add(
-            EmployeePrivate(
-                employee_id=employee.id,
-                user_id=user.id,
-                identity_number=identity_number.strip().upper() if identity_number else None,
-                bank_account=bank_account,
-                home_address=home_address,
-            )
-        )
-        s.flush()
-        if begun:
-            publish(EmployeeJoined(employee.id, user.id, department_id, joined_on))
-        return employee.id
-
-
-def _problems(
-    number: str,
-    name: str,
-    username: str,
-    department_id: int,
-    employment_type: str,
-    identity_number: str | None,
-    joined_on: date,
-    regular_on: date | None,
-) -> dict[str, Any]:
-    s = session()
-    found: dict[str, Any] = {}
-    for field, value in (("number", number), ("name", name), ("username", username)):
-        if not value:
-            found[field] = _("This is required.")
-    if s.scalar(select(func.count()).select_from(Employee).where(Employee.number == number)):
-        found["number"] = _("Another employee has this number.")
-    if s.scalar(select(func.count()).select_from(User).where(func.lower(User.username) == username)):
-        found["username"] = _("Another account has this name.")
-    if s.get(Department, department_id) is None:
-        found["department_id"] = _("There is no such department.")
-    if employment_type not in Employment.TYPES:
-        found["employment_type"] = _("Choose one of the employment types.")
-    if identity_number and (problem := rules.identity_number_problem(identity_number, today())):
-        found["identity_number"] = IDENTITY_PROBLEMS[problem]
-    if regular_on is not None and regular_on < joined_on:
-        found["regular_on"] = _("This is before the day of joining.")
-    return found
 
 
 # ------------------------------------------------------------------ moving

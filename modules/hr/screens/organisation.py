@@ -96,7 +96,7 @@ def _subtrees(trees: list[dict[str, Any]]) -> dict[int, str]:
 
     def walk(node: dict[str, Any]) -> list[int]:
         ids = [node["id"], *(i for child in node["below"] for i in walk(child))]
-        out[node["id"]] = "&".join(f"f.department_id={i}" for i in ids)
+        out[node["id"]] = f"f.department_id={','.join(map(str, ids))}"
         return ids
 
     for root in trees:
