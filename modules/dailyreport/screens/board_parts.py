@@ -20,7 +20,7 @@ from portal.web import words
 from security.visibility import Context
 
 ZERO = Decimal(0)
-PAGE = {"day": 50, "week": 40, "month": 16}
+PAGE = {"day": 50, "week": 40, "month": 20}
 """People on one page of the matrix; the figures above it are of all of them."""
 SERIES = 5
 """Projects in the chart; the rest is one bar."""
@@ -44,7 +44,7 @@ def figures(result: Board, period: Period) -> list[dict[str, Any]]:
     def opened(base: str, people: list[int], **more: Any) -> str | None:
         if len(people) > 100:
             return None
-        return f"{base}?{urlencode([*{**span, **more}.items(), *(('f.author_id', i) for i in people)])}"
+        return f"{base}?{urlencode({**span, **more, 'f.author_id': ','.join(map(str, people))}, safe=',')}"
 
     missing = sum(len(r.missing) for r in result.missing)
     figures = []

@@ -12,13 +12,13 @@ export default function board(table: HTMLElement): void {
   // person, day and what a colour means stand once, in row, column and table: hundreds of copies would make the page slow
   const heads = all<HTMLTableCellElement>("thead th", table);
   const words = JSON.parse(table.dataset.words ?? "{}") as Record<string, string>;
-  for (const cell of all("button[data-cell]", table)) {
+  for (const cell of all("button.sn-c", table)) {
     const head = heads[cell.closest("td")!.cellIndex];
     const row = cell.closest("tr")!;
     const tone = Object.keys(words).find((name) => cell.classList.contains(name)) ?? "";
-    const text = (place: Element | null) => place?.textContent?.replace(/\s+/g, " ").trim() ?? "";
+    const text = (place: Node | null) => place?.textContent?.replace(/\s+/g, " ").trim() ?? "";
     cell.dataset.cell ||= `${table.dataset.url}?person=${row.dataset.person}&day=${head.dataset.day}`;
-    cell.setAttribute("aria-label", [text(one(".sn-ell", row)), text(head), words[tone], ...Array.from(cell.children, text)].join(" "));
+    cell.setAttribute("aria-label", [text(one(".sn-ell", row)), text(head), words[tone], ...Array.from(cell.childNodes, text)].join(" "));
     cell.setAttribute("aria-expanded", "false");
   }
   const close = (back = false) => {
