@@ -82,7 +82,7 @@ class Delivery(Record):
                 "skipped": _l("Not sent"),
                 "failed": _l("Failed"),
             },
-            "tone": {"waiting": "info", "held": "rest", "sent": "ok", "skipped": "rest", "failed": "risk"},
+            "tone": {"waiting": "info", "held": "idle", "sent": "ok", "skipped": "idle", "failed": "risk"},
         },
     )
     attempts: Mapped[int] = mapped_column(server_default="0", info={"label": _l("Attempts"), **FIXED})
@@ -243,7 +243,7 @@ class Warning_(Record):
         info={
             "label": _l("State"),
             "choices": {"open": _l("Open"), "acknowledged": _l("Acknowledged"), "snoozed": _l("Snoozed"), "closed": _l("Closed")},
-            "tone": {"open": "risk", "acknowledged": "info", "snoozed": "rest", "closed": "ok"},
+            "tone": {"open": "risk", "acknowledged": "info", "snoozed": "idle", "closed": "ok"},
         },
     )
     raised_at: Mapped[datetime] = mapped_column(

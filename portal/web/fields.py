@@ -122,7 +122,7 @@ class Field:
 
     def tone(self, value: Any) -> str:
         """Colour of a state or choice badge."""
-        return self.tones.get(str(value), "rest")
+        return self.tones.get(str(value), "idle")
 
     @property
     def attribute(self) -> str:

@@ -62,12 +62,12 @@ def _action(e: Any) -> tuple[str, str]:
     if e.op == "insert":
         return _("created"), "info"
     if new.get("archived_at") and not old.get("archived_at"):
-        return _("archived"), "rest"
+        return _("archived"), "idle"
     if "archived_at" in old and not new.get("archived_at"):
         return _("restored"), "info"
     if "state" in new and new["state"] != old.get("state"):
         return _("changed the state to “%(state)s”", state=words.state(new["state"])), words.STATE_TONES.get(new["state"], "info")
-    return _("changed"), "rest"
+    return _("changed"), "idle"
 
 
 def _changes(e: Any, fields: Any, texts: dict[tuple[type[Any], int], str]) -> Iterable[dict[str, str]]:

@@ -26,18 +26,18 @@ _STATES: dict[str, Any] = {
     "closed": _l("Closed"),
 }
 STATE_TONES = {
-    "draft": "rest",
+    "draft": "idle",
     "submitted": "info",
     "approved": "ok",
     "rejected": "risk",
-    "cancelled": "rest",
-    "open": "rest",
+    "cancelled": "idle",
+    "open": "idle",
     "confirmed": "ok",
     "returned": "warn",
     "active": "info",
     "paused": "warn",
     "completed": "ok",
-    "closed": "rest",
+    "closed": "idle",
 }
 
 
