@@ -1,5 +1,6 @@
 """Filters: conditions on declared columns, by the kind of the column; the same for pages and REST."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -42,8 +43,14 @@ BY_KIND: Mapping[str, tuple[str, ...]] = {
     "ref": ("eq", "ne", "in"),
     "person": ("eq", "ne", "in"),
 }
+CHOSEN = ("choice", "state", "ref", "person")
+"""Kinds of which several values may be asked for at once."""
 MAX_FILTERS = 20
 MAX_VALUES = 200
+
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_NUMBERS = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})+")
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,8 @@ def from_page(model: type[Any], allowed: Sequence[str], args: Mapping[str, list[
         f = fields_of(model).get(name)
         if edge:
             out.append(_edge(condition(model, allowed, name, "ge" if edge == "from" else "le", given[-1]), given[-1]))
-        elif f is not None and f.kind in ("choice", "state", "ref", "person"):
+        elif f is not None and f.kind in CHOSEN:
+            given = several(given)
             out.append(condition(model, allowed, name, "in" if len(given) > 1 else "eq", given if len(given) > 1 else given[0]))
         elif f is not None and f.kind in ("text", "longtext", "email", "label", "multichoice"):
             out.append(condition(model, allowed, name, "ct", given[-1]))
@@ -165,6 +173,17 @@ def from_page(model: type[Any], allowed: Sequence[str], args: Mapping[str, list[
     if len(out) > MAX_FILTERS:
         raise BadRequest(_("At most %(n)s filters", n=MAX_FILTERS), code="too_many_filters")
     return out
+
+
+def several(values: Sequence[str]) -> list[str]:
+    """Values of one condition: each alone, or whole numbers together as `20,69,22`."""
+    return [one for v in values for one in (v.split(",") if _NUMBERS.fullmatch(v) else [v]) if one.strip()]
+
+
+def together(values: Sequence[Any]) -> list[Any]:
+    """The other way round: several whole numbers as one value, so that an address with many people stays short."""
+    texts = [str(v) for v in values]
+    return [",".join(texts)] if len(texts) > 1 and all(_NUMBER.fullmatch(t) for t in texts) else list(values)
 
 
 def _edge(c: Condition, raw: str) -> Condition:

@@ -8,13 +8,15 @@ from portal.kernel.i18n import _
 from portal.web import forms, registry, rows, words
 from portal.web.declared import Declared
 from portal.web.fields import NONE, Field, fields_of
-from portal.web.filters import Condition
+from portal.web.filters import CHOSEN, Condition, several, together
 from portal.web.paging import CAP, Slice
 from portal.web.query import Query, orderable
 from portal.web.rows import Row
 
 RIGHT = ("money", "decimal", "integer", "hours")
 PAGE_ARGS = ("after", "before", "count")
+NAMED = 5
+"""Values of a condition that are named; the rest is counted."""
 
 Args = Mapping[str, list[str]]
 
@@ -23,7 +25,8 @@ def address(base: str, args: Args, **changed: Any) -> str:
     """*base* with *args*, of which *changed* are replaced (None: left out)."""
     merged: dict[str, Any] = {k: v for k, v in args.items() if k not in changed}
     merged |= {k: v for k, v in changed.items() if v is not None}
-    text = urlencode([(k, v) for k, vs in merged.items() for v in (vs if isinstance(vs, list) else [vs]) if v != ""])
+    pairs = [(k, v) for k, vs in merged.items() for v in (together(several(vs)) if isinstance(vs, list) else [vs]) if v != ""]
+    text = urlencode(pairs, safe=",")
     return f"{base}?{text}" if text else base
 
 
@@ -149,16 +152,17 @@ def filters(what: type[Declared], q: Query, base: str, args: Args) -> list[dict[
         if name == "id":
             continue
         mine = [c for c in q.conditions if c.field.name == name]
+        texts = _texts(f, mine)
         key = f"f.{name}"
         out.append(
             {
                 "name": name,
                 "label": str(f.label),
                 "kind": f.kind,
-                "value": args.get(key, [None])[-1] if f.kind not in ("choice", "state", "ref", "person") else args.get(key, []),
+                "value": _chosen(f, several(args.get(key, [])), texts) if f.kind in CHOSEN else args.get(key, [None])[-1],
                 "value_from": args.get(f"{key}.from", [None])[-1],
                 "value_to": args.get(f"{key}.to", [None])[-1],
-                "display": ", ".join(_words(c) for c in mine),
+                "display": ", ".join(_words(c, texts) for c in mine),
                 "active": bool(mine),
                 "remove_url": address(base, without(args, key, f"{key}.from", f"{key}.to")) if mine else None,
                 "choices": [{"value": k, "label": str(v)} for k, v in f.choices.items()],
@@ -168,14 +172,28 @@ def filters(what: type[Declared], q: Query, base: str, args: Args) -> list[dict[
     return [f for f in out if f["kind"] not in ("ref", "person") or f["lookup_url"] or f["active"]]
 
 
-def _words(c: Condition) -> str:
+def _texts(f: Field, mine: Sequence[Condition]) -> Mapping[int, str]:
+    """Words of the records the conditions of a reference name, as far as the reader may see them."""
+    asked = {v for c in mine for v in (c.value if isinstance(c.value, list) else [c.value]) if isinstance(v, int)}
+    return rows.labels(f.target, sorted(asked)) if f.target is not None and asked else {}
+
+
+def _chosen(f: Field, values: Sequence[str], texts: Mapping[int, str]) -> list[Any]:
+    """The values a condition holds: those of a reference with their words."""
+    if f.target is None:
+        return list(values)
+    return [{"value": v, "label": texts.get(int(v), NONE) if v.isdecimal() else NONE} for v in values]
+
+
+def _words(c: Condition, texts: Mapping[int, str]) -> str:
     values = c.value if isinstance(c.value, list) else [c.value]
     if c.field.target is not None:
-        texts = rows.labels(c.field.target, [v for v in values if isinstance(v, int)])
         shown = [texts.get(v, NONE) for v in values]
     else:
         shown = [c.field.display(v) if c.operator != "ct" else str(v) for v in values]
-    text = "、".join(shown)
+    text = str(_(", ")).join(shown[:NAMED])
+    if len(shown) > NAMED:
+        text = str(_("%(names)s and %(n)s more", names=text, n=len(shown) - NAMED))
     match c.operator:
         case "ge":
             return str(_("from %(value)s", value=text))

@@ -81,7 +81,7 @@ class ReportStatistics(Page):
     @staticmethod
     def _figures(found: Statistics, period: Period) -> list[dict[str, Any]]:
         ids = [p.person.id for p in found.people]
-        many = {"f.author_id": ids} if len(ids) <= 100 else None
+        many = {"f.author_id": ",".join(map(str, ids))} if len(ids) <= 100 else None
 
         def link(base: str, **more: Any) -> str | None:
             return opened(base, period, **more, **many) if many is not None else None
@@ -131,7 +131,7 @@ def opened(base: str, period: Period, **more: Any) -> str:
     for name, value in more.items():
         key = name.replace("__", ".")
         pairs += [(key, v) for v in value] if isinstance(value, list) else [(key, value)]
-    return f"{base}?{urlencode(pairs)}"
+    return f"{base}?{urlencode(pairs, safe=',')}"
 
 
 def _trend_chart(people: Any, period: Period) -> dict[str, Any] | None:
