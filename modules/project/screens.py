@@ -51,14 +51,19 @@ def figure(label: str, display: str, hint: str = "", tone: str = "", url: str | 
 
 def health_of(ids: Sequence[int]) -> dict[int, rules.Health]:
     """The light of several projects with its reasons. One statement, and one of each module that adds to it."""
-    added = slots.health_parts(list(ids))
     found = session().execute(select(Project.id, Project.state, Project.starts_on, Project.ends_on).where(Project.id.in_(list(ids))))
+    return lights_of(found.all())
+
+
+def lights_of(projects: Sequence[Any]) -> dict[int, rules.Health]:
+    """The same for rows that hold id, state, starts_on and ends_on. One statement of each module that adds to it."""
+    added = slots.health_parts([p.id for p in projects])
     out = {}
-    for pk, state, starts, ends in found:
-        level, word, days = rules.date_health(state, starts, ends, today())
+    for p in projects:
+        level, word, days = rules.date_health(p.state, p.starts_on, p.ends_on, today())
         reason = date_reason(word, days)
         parts = [rules.Health(level, (reason,) if reason else ())]
-        out[pk] = rules.worst([*parts, *(added.get(pk, []) if state == "active" else [])])
+        out[p.id] = rules.worst([*parts, *(added.get(p.id, []) if p.state == "active" else [])])
     return out
 
 
@@ -292,6 +297,8 @@ def my_projects(ctx: Context) -> tuple[str, Mapping[str, Any]] | None:
     """The running projects the reader answers for or works on, the unhealthy ones first."""
     mine = [*ctx.ids("managed_projects"), *ctx.ids("projects")]
     wide = bool({"projects", "projects_admin"} & ctx.scopes) and not mine
+    if not mine and not wide:
+        return None
     statement = select(Project.id, Project.number, Project.name, Project.state, Project.starts_on, Project.ends_on, Project.pm_id).where(
         Project.state.in_(RUNNING)
     )
@@ -300,7 +307,7 @@ def my_projects(ctx: Context) -> tuple[str, Mapping[str, Any]] | None:
     found = session().execute(statement.order_by(Project.ends_on, Project.id).limit(60)).all()
     if not found:
         return None
-    lights = health_of([p.id for p in found])
+    lights = lights_of(found)
     managers = rows.labels(User, {p.pm_id for p in found})
     teams = dict(
         session()

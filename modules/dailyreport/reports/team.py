@@ -22,6 +22,10 @@ from portal.kernel.db import session
 from security.visibility import context, viewer
 
 ZERO = Decimal(0)
+GAP = timedelta(days=60)
+"""How far back it is counted since when somebody has not reported."""
+Absences = dict[int, dict[date, str]]
+"""Kind of leave by person and day."""
 
 
 def among(column: Any, ids: Collection[int]) -> ColumnElement[bool]:
@@ -85,7 +89,7 @@ def people_of(departments: Collection[int], period: Period) -> list[Person]:
     return [Person(*row) for row in rows]
 
 
-def absences(people: Collection[int], period: Period) -> dict[int, dict[date, str]]:
+def absences(people: Collection[int], period: Period) -> Absences:
     """Kind of leave by person and day of *period* that is wholly leave; a business trip is work. One statement."""
     found: dict[int, dict[date, str]] = defaultdict(dict)
     for (person, day), leave in away(people, period.start, period.end).items():
@@ -211,14 +215,15 @@ class Board:
         return self._today(("rest",))
 
 
-def board(people: list[Person], period: Period) -> Board:
-    """The board of *people* in *period*. Six statements at any number of people."""
-    working, today = WorkingCalendar.load(), calendar.today()
+def board(people: list[Person], period: Period, working: WorkingCalendar | None = None, *, figures: bool = True) -> Board:
+    """The board of *people* in *period*. Six statements at any number of people; without *figures* the rows alone, with three."""
+    working, today = working or WorkingCalendar.load(), calendar.today()
     workdays = working.workdays(period.start, period.end)
     ids = [p.id for p in people]
-    free = absences(ids, period)
+    first = period.before.start if figures else period.start
+    free = absences(ids, Period(period.kind, min(first, today - GAP) if today in workdays else first, period.end))
     found = {(r.author_id, r.day): r for r in _reports(ids, period)}
-    result = Board(period, today, workdays, [], _slices(ids, period), [])
+    result = Board(period, today, workdays, [], _slices(ids, period) if figures else [], [])
     for person in people:
         result.rows.append(_row(person, period, workdays, free.get(person.id, {}), found, today))
     by_id = {p.id: p for p in people}
@@ -226,9 +231,10 @@ def board(people: list[Person], period: Period) -> Board:
         Problem(r.id, by_id[r.author_id], r.day, r.problems) for r in found.values() if r.problems and r.state == "submitted"
     ]
     result.problems.sort(key=lambda p: (p.day, p.report_id), reverse=True)
-    result.waiting, result.waiting_for_me = _waiting(ids, period)
-    result.before = _timeliness_before(people, period.before, working)
-    _gaps(result, working)
+    if figures:
+        result.waiting, result.waiting_for_me = _waiting(ids, period)
+        result.before = _timeliness_before(people, period.before, working, free)
+    _gaps(result, working, free)
     return result
 
 
@@ -301,10 +307,9 @@ def _waiting(ids: list[int], period: Period) -> tuple[int, int]:
     return first, mine
 
 
-def _timeliness_before(people: list[Person], period: Period, working: WorkingCalendar) -> Fraction | None:
+def _timeliness_before(people: list[Person], period: Period, working: WorkingCalendar, free: Absences) -> Fraction | None:
     workdays = working.workdays(period.start, period.end)
     ids = [p.id for p in people]
-    free = absences(ids, period)
     due = sum(len(rules.expected_days(workdays, p.joined_on, p.last_day, free.get(p.id, {}))) for p in people)
     r = DailyReport
     on_time = session().scalar(
@@ -322,7 +327,7 @@ def _timeliness_before(people: list[Person], period: Period, working: WorkingCal
     return rules.timeliness(on_time or 0, due)
 
 
-def _gaps(result: Board, working: WorkingCalendar) -> None:
+def _gaps(result: Board, working: WorkingCalendar, free: Absences) -> None:
     """For people who have not reported today: how many working days before today are missing without a break."""
     open_ = {row.person.id: row for row in result.open_today}
     if not open_:
@@ -330,13 +335,11 @@ def _gaps(result: Board, working: WorkingCalendar) -> None:
     r = DailyReport
     rows = session().execute(
         select(r.author_id, func.max(r.day))
-        .where(among(r.author_id, open_), r.state == "submitted", r.day < result.today, r.day >= result.today - timedelta(days=60))
+        .where(among(r.author_id, open_), r.state == "submitted", r.day < result.today, r.day >= result.today - GAP)
         .group_by(r.author_id)
     )
     last: dict[int, date] = dict(rows.tuples().all())
-    start = result.today - timedelta(days=60)
-    days = working.workdays(start, result.today)
-    free = absences(list(open_), Period("month", start, result.today))
+    days = working.workdays(result.today - GAP, result.today)
     for pk, row in open_.items():
         due = rules.expected_days(days, row.person.joined_on, row.person.last_day, free.get(pk, {}))
         row.gap = sum(d > last[pk] for d in due) if pk in last else len(due)

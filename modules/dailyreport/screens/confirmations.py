@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 from flask import flash, make_response, redirect, request
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
+from sqlalchemy.orm import aliased
 from werkzeug.wrappers import Response as AnyResponse
 
 from modules.dailyreport.actions.deciding import UNDO_SECONDS, decides
@@ -56,19 +57,24 @@ class Group:
         return sum((i.hours for i in self.items), Decimal(0))
 
 
-def waiting_count() -> int:
-    """How many lines wait for the person at hand. One statement over the few waiting lines."""
-    x = ReportLine
-    return session().scalar(select(func.count()).select_from(x).where(x.state == "submitted", decides(x, viewer()))) or 0
-
-
 def waiting(limit: int = LIMIT) -> list[Group]:
     """The lines that wait, by project, other work by person. Two statements."""
+    return _grouped(_lines(limit, 0), links=True)
+
+
+def waiting_and_count(limit: int) -> tuple[list[Group], int]:
+    """The same without links, and how many lines wait in all. One statement."""
+    x = aliased(ReportLine)
+    found = _lines(limit, select(func.count()).select_from(x).where(x.state == "submitted", decides(x, viewer())).scalar_subquery())
+    return _grouped(found, links=False), found[0][-1] if found else 0
+
+
+def _lines(limit: int, count: Any) -> Sequence[Any]:
     x, t = ReportLine, LineText
-    rows = (
+    return (
         session()
         .execute(
-            select(x, Employee.name, t.id, t.done)
+            select(x, Employee.name, t.id, t.done, literal(count) if isinstance(count, int) else count)
             .join(Employee, Employee.user_id == x.author_id)
             .outerjoin(t, t.line_id == x.id)
             .where(x.state == "submitted", decides(x, viewer()))
@@ -77,9 +83,12 @@ def waiting(limit: int = LIMIT) -> list[Group]:
         )
         .all()
     )
-    seen = visible_projects({line.project_id for line, *_rest in rows if line.project_id})
+
+
+def _grouped(rows: Sequence[Any], links: bool) -> list[Group]:
+    seen = visible_projects({line.project_id for line, *_rest in rows if line.project_id}) if links else set()
     groups: dict[str, Group] = {}
-    for line, who, text_id, done in rows:
+    for line, who, text_id, done, _count in rows:
         key = f"p{line.project_id}" if line.project_id else f"u{line.author_id}"
         if key not in groups:
             label = line.project_label if line.project_id else _("%(who)s: other work", who=who)

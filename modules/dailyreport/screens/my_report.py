@@ -10,14 +10,12 @@ from flask import Response, flash, g, jsonify, redirect, request
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response as AnyResponse
 
-from modules.dailyreport import rules
-from modules.dailyreport.actions.admission import Day, LineEntry, ReportEntry, day_of, days_on_leave, open_projects, targets
+from modules.dailyreport.actions.admission import Day, LineEntry, ReportEntry, day_of, open_projects, targets
 from modules.dailyreport.actions.writing import EDITABLE, keep_draft, me, write_report
 from modules.dailyreport.models import CATEGORIES, DailyReport, ReportDraft, ReportLine
 from modules.dailyreport.reports.period import Period, day_words, period_of, weekday_words
 from modules.dailyreport.reports.remarks import remarks_of
 from modules.dailyreport.reports.team import LineView, lines_of
-from modules.hr.models import Employment
 from modules.project.actions import OpenProject
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
@@ -382,20 +380,3 @@ def _deadline_words(facts: Day) -> str:
     if due.date() == calendar.today() + timedelta(days=1):
         return str(_("due tomorrow at %(time)s", time=due.strftime("%H:%M")))
     return str(_("due %(day)s %(time)s", day=day_words(due.date()), time=due.strftime("%H:%M")))
-
-
-def first_open_day(person: int) -> date:
-    """The day the home page offers: the earliest of the last days that is due and missing, else today."""
-    working, today = WorkingCalendar.load(), calendar.today()
-    days = working.workdays(today - timedelta(days=7), today + timedelta(days=1))
-    done = set(
-        session().scalars(
-            select(DailyReport.day).where(DailyReport.author_id == person, DailyReport.day.in_(days), DailyReport.state == "submitted")
-        )
-    )
-    term = session().execute(select(Employment.joined_on, Employment.left_on).where(Employment.user_id == person)).one_or_none()
-    if term is None or not days:
-        return today
-    away = days_on_leave(person, days[0], today + timedelta(days=1))
-    due = rules.expected_days(days, term.joined_on, term.left_on, away)
-    return next((d for d in due if d not in done), today)

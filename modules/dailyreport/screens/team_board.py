@@ -202,7 +202,7 @@ class TeamBoard(Page):
         """Tells those who have not reported today; once a day and person from the same head."""
         _period, _known, unit = self._asked()
         today = period_of("day", calendar.today())
-        result = board(people_of(unit.ids, today), today)
+        result = board(people_of(unit.ids, today), today, figures=False)
         told = remind([row.person.id for row in result.open_today], today.start)
         if told:
             flash(ngettext("%(num)s person is reminded.", "%(num)s people are reminded.", told), "success")
