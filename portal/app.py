@@ -2,7 +2,7 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Flask, Response, g
 from flask_appbuilder import AppBuilder
@@ -12,6 +12,8 @@ from config import Settings
 from portal.kernel import i18n
 from portal.kernel import settings as active_settings
 from portal.kernel.db import Session, db
+from portal.kernel.errors import NotFound
+from portal.kernel.i18n import _
 from security.manager import PortalSecurityManager
 from security.policies import check_declared
 
@@ -20,6 +22,14 @@ INSTALLED = ("hr", "project", "dailyreport")
 
 BUILT_IN = ("portal.notify",)
 PARTS = ("models", "actions", "subscribers", "screens", "resources", "jobs", "reports")
+
+
+REPLACED = ("UtilView.back", "LocaleView.index", "appbuilder.static")
+"""Flask-AppBuilder's own addresses, which it registers without asking; nothing of ours uses them."""
+
+
+def _gone(**_arguments: Any) -> NoReturn:
+    raise NotFound(_("There is no such page."))
 
 
 class Portal(Flask):
@@ -101,6 +111,8 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Portal:
     check_declared()
     with app.app_context():
         builder = AppBuilder(app, db.session, security_manager_class=PortalSecurityManager, update_perms=False)
+        for endpoint in REPLACED:
+            app.view_functions[endpoint] = _gone
         login.install(app, settings)
         web.install(app, builder)
         health.expect_revision(schema.head)

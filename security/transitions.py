@@ -240,6 +240,8 @@ def perform(model: type[R], name: str, pk: int, version: int | None = None, argu
             raise Refusal(
                 _("%(action)s is not possible in state “%(state)s”.", action=action.label, state=state_label(record)), code="wrong_state"
             )
+        if record.version != row.version and not ctx.system and not inner.scalar(select(rule).where(model.id == pk)):
+            raise Forbidden(_("You may not do this: %(action)s.", action=action.label))  # somebody changed whose turn it is
         action.body(record, **values)
         if action.to is not None:
             cast(Any, record).state = action.to

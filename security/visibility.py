@@ -156,8 +156,9 @@ def _begin(s: Session, conn: Connection) -> None:
     principal = s.info.get("principal")
     if principal == "worker":
         conn.execute(
-            text("select set_config('role', 'worker', true), set_config('app.me', :me, true), set_config('app.reason', :reason, true)"),
-            {"reason": s.info.get("reason", ""), "me": str(_acting_person() or "")},
+            text("""select set_config('role', 'worker', true), set_config('app.me', :me, true), set_config('app.reason', :reason, true),
+                           set_config('app.request', :request, true), set_config('app.ip', :ip, true)"""),
+            {"reason": s.info.get("reason", ""), "me": str(_acting_person() or ""), "request": credential()[1], "ip": credential()[2]},
         )
         s.info["ctx"] = Context(role="worker", system=True)
         return

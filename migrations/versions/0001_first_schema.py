@@ -287,8 +287,8 @@ def upgrade() -> None:
         sa.Column("workdays_only", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("quiet_from", sa.Integer(), nullable=True),
         sa.Column("quiet_to", sa.Integer(), nullable=True),
-        sa.Column("scanned_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("scan_seconds", sa.Float(), nullable=True),
+        sa.Column("scanned_at", sa.DateTime(timezone=True), server_default=sa.FetchedValue(), nullable=True),
+        sa.Column("scan_seconds", sa.Float(), server_default=sa.FetchedValue(), nullable=True),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
@@ -317,6 +317,12 @@ def upgrade() -> None:
     )
     op.create_index("project_role_code_live", "project_role", ["code"], unique=True, postgresql_where=sa.text("archived_at IS NULL"))
     op.create_table("security_epoch", sa.Column("n", sa.BigInteger(), nullable=False), sa.PrimaryKeyConstraint("n"))
+    op.create_table(
+        "security_followed",
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("issuer"),
+    )
     op.create_table(
         "security_jwks",
         sa.Column("issuer", sa.Text(), nullable=False),
@@ -742,6 +748,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("hr_leave_number", "hr_leave", ["entity_id", "number"], unique=True)
     op.create_index(op.f("ix_hr_leave_decided_by"), "hr_leave", ["decided_by"], unique=False)
     op.create_index(op.f("ix_hr_leave_entity_id"), "hr_leave", ["entity_id"], unique=False)
     op.create_index(op.f("ix_hr_leave_user_id"), "hr_leave", ["user_id"], unique=False)
@@ -1360,6 +1367,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_project_project_domain_id"), "project_project", ["domain_id"], unique=False)
     op.create_index(op.f("ix_project_project_entity_id"), "project_project", ["entity_id"], unique=False)
     op.create_index(op.f("ix_project_project_pm_id"), "project_project", ["pm_id"], unique=False)
+    op.create_index("project_project_number", "project_project", ["entity_id", "number"], unique=True)
     op.create_table(
         "dailyreport_line",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

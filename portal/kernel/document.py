@@ -96,12 +96,17 @@ class Document(Record):
     __abstract__ = True
     STATES: ClassVar[tuple[str, ...]] = ("draft", "submitted", "approved", "rejected", "cancelled")
     EDITABLE: ClassVar[tuple[str, ...] | None] = ("draft", "rejected")
-    NUMBER_SERIES: ClassVar[str] = ""
 
     number: Mapped[str | None] = mapped_column(
         Text, server_default=FetchedValue(), sort_order=-10, info={"label": _l("Number"), "protected": True}
     )
     state: Mapped[str] = mapped_column(Text, server_default="draft", sort_order=-9, info={"label": _l("State")})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        table = cls.__dict__.get("__table__")
+        if table is not None:  # drafts have no number; one given is never given again, not even after archiving
+            Index(f"{table.name}_number", table.c.entity_id, table.c.number, unique=True)
 
     @declared_attr
     def entity_id(cls) -> Mapped[int]:  # noqa: N805

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask import g
 from sqlalchemy import select, text, update
 
 from modules.hr.models import EmployeePrivate, Leave
@@ -14,7 +15,7 @@ from portal.kernel import calendar
 from portal.kernel.db import unrestricted
 from portal.kernel.document import records
 from security.audit import AuditEntry, timeline
-from security.visibility import acting
+from security.visibility import acting, context
 
 pytestmark = pytest.mark.req("ALL-05")
 
@@ -166,3 +167,21 @@ def test_every_kind_of_record_has_a_history(superuser: Any) -> None:
             "select count(distinct row_id) from audit_entry where tbl = %s and op = 'insert'", [m.__tablename__]
         ).fetchone()[0]
         assert inserts >= rows or m.__tablename__ == "kernel_entity", m.__tablename__
+
+
+def test_unrestricted_work_in_a_request_names_person_address_and_request(request_as: Any, superuser: Any, user_id: Any) -> None:
+    with request_as("pm.chen", environ_base={"REMOTE_ADDR": "10.9.8.7"}):
+        context()
+        g.request_id = "r-77"
+        with unrestricted("test of the history") as s:
+            project = s.scalars(select(Project).limit(1)).one()
+            project.summary = "written past the rules"
+            s.flush()
+            pk = project.id
+    last = entries(superuser, "project_project", pk)[-1]
+    assert (last["actor"], last["ip"], last["request_id"], last["reason"]) == (
+        user_id("pm.chen"),
+        "10.9.8.7",
+        "r-77",
+        "test of the history",
+    )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from psycopg.errors import UniqueViolation
 from sqlalchemy import select, text
 
 from modules.project.models import Domain, Project, ProjectStateChange
@@ -294,3 +295,31 @@ def test_every_declared_state_is_reachable_history_included(app: Any) -> None:
         if action.to:
             assert action.to in Project.STATES
     assert ProjectStateChange.change.__func__(ProjectStateChange, None) is not None
+
+
+def test_whose_turn_it_is_counts_under_the_lock(
+    request_as: Any, project_id: Any, superuser: Any, user_id: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The project is handed to somebody else between the first look and the lock."""
+    pk, acting = project_id("Alpha"), transitions.acting
+
+    def late(reason: str = "") -> Any:
+        superuser.execute("update project_project set pm_id = %s, version = version + 1 where id = %s", [user_id("pm.li"), pk])
+        return acting(reason)
+
+    monkeypatch.setattr(transitions, "acting", late)
+    before = state_of(superuser, pk)
+    with request_as("pm.chen"), pytest.raises(Forbidden):
+        perform(Project, "pause", pk, arguments={"reason": "x"})
+    assert state_of(superuser, pk) == before
+    superuser.execute("update project_project set pm_id = %s, version = version + 1 where id = %s", [user_id("pm.chen"), pk])
+
+
+@pytest.mark.req("ALL-03")
+def test_a_number_is_never_given_twice(superuser: Any, project_id: Any) -> None:
+    numbered = superuser.execute("select id, entity_id, number from project_project where number is not null limit 1").fetchone()
+    with pytest.raises(UniqueViolation):
+        superuser.execute(
+            "update project_project set number = %s, entity_id = %s where id <> %s and id = (select min(id) from project_project where id <> %s)",
+            [numbered[2], numbered[1], numbered[0], numbered[0]],
+        )
