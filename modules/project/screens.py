@@ -299,9 +299,9 @@ def my_projects(ctx: Context) -> tuple[str, Mapping[str, Any]] | None:
     wide = bool({"projects", "projects_admin"} & ctx.scopes) and not mine
     if not mine and not wide:
         return None
-    statement = select(Project.id, Project.number, Project.name, Project.state, Project.starts_on, Project.ends_on, Project.pm_id).where(
-        Project.state.in_(RUNNING)
-    )
+    p, m = Project, ProjectMember
+    team = select(func.count()).select_from(m).where(m.project_id == p.id, in_period(today())).correlate(p).scalar_subquery()
+    statement = select(p.id, p.number, p.name, p.state, p.starts_on, p.ends_on, p.pm_id, team.label("people")).where(p.state.in_(RUNNING))
     if not wide:
         statement = statement.where(Project.id.in_(mine))
     found = session().execute(statement.order_by(Project.ends_on, Project.id).limit(60)).all()
@@ -309,32 +309,22 @@ def my_projects(ctx: Context) -> tuple[str, Mapping[str, Any]] | None:
         return None
     lights = lights_of(found)
     managers = rows.labels(User, {p.pm_id for p in found})
-    teams = dict(
-        session()
-        .execute(
-            select(ProjectMember.project_id, func.count())
-            .where(ProjectMember.project_id.in_([p.id for p in found]), in_period(today()))
-            .group_by(ProjectMember.project_id)
-        )
-        .tuples()
-        .all()
-    )
-    listed = sorted(found, key=lambda p: (-rules.RANK[lights[p.id].level], p.ends_on))
+    listed = sorted(found, key=lambda row: (-rules.RANK[lights[row.id].level], row.ends_on))
     shown = [
         {
-            "id": p.id,
-            "number": p.number or "",
-            "name": p.name,
-            "pm": managers.get(p.pm_id, ""),
-            "state": str(fields_of(Project)["state"].choices.get(p.state, p.state)),
-            "level": lights[p.id].level,
-            "health": health_words(lights[p.id]),
-            "reason": next(iter(map(str, lights[p.id].reasons)), ""),
-            "elapsed": rules.elapsed(p.starts_on, p.ends_on, today()),
-            "ends_on": words.day(p.ends_on),
-            "people": teams.get(p.id, 0),
+            "id": row.id,
+            "number": row.number or "",
+            "name": row.name,
+            "pm": managers.get(row.pm_id, ""),
+            "state": str(fields_of(Project)["state"].choices.get(row.state, row.state)),
+            "level": lights[row.id].level,
+            "health": health_words(lights[row.id]),
+            "reason": next(iter(map(str, lights[row.id].reasons)), ""),
+            "elapsed": rules.elapsed(row.starts_on, row.ends_on, today()),
+            "ends_on": words.day(row.ends_on),
+            "people": row.people,
         }
-        for p in listed[:7]
+        for row in listed[:7]
     ]
     hot = any(s["level"] == "risk" for s in shown)
     return "project/card_projects.html", {"rows": shown, "count": len(found), "hot": hot, "more_url": "/projects/"}
