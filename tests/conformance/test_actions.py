@@ -48,11 +48,20 @@ def own(column: str) -> Words:
 
 
 def answers_leave(o: Oracle, me: int, row: Row) -> bool:
-    """A head above, never oneself; HR for those who have nobody above."""
-    if row["user_id"] == me:
+    """A head above, never oneself, nor a stand-in for the head stood in for; HR for those who have nobody above."""
+    person = row["user_id"]
+    if person == me:
         return False
-    top = {h["user_id"] for h in o.rows["hr_department_head"] if h["kind"] == "head" and o.today_in(h)} & {o.people.get("ceo")}
-    return me in o.heads_above(row["user_id"]) or ("hr" in o.held[me] and row["user_id"] in top)
+    today = [h for h in o.rows["hr_department_head"] if o.today_in(h)]
+    for mine in (h for h in today if h["user_id"] == me):
+        headed = any(h["user_id"] == person and h["department_id"] == mine["department_id"] and h["kind"] == "head" for h in today)
+        place = next((e["department_id"] for e in o.rows["hr_employee"] if e["user_id"] == person), None)
+        while place is not None and place != mine["department_id"]:
+            place = next(d["parent_id"] for d in o.rows["hr_department"] if d["id"] == place)
+        if place is not None and (mine["kind"] == "head" or not headed):
+            return True
+    top = {h["user_id"] for h in today if h["kind"] == "head"} & {o.people.get("ceo")}
+    return "hr" in o.held[me] and person in top
 
 
 def decides(o: Oracle, me: int, row: Row) -> bool:
@@ -60,7 +69,7 @@ def decides(o: Oracle, me: int, row: Row) -> bool:
     if row["decider"] == "author" or row["author_id"] == me:
         return row["decider"] == "author" and row["author_id"] == me
     as_manager = row["decider"] in ("manager", "either") and o.answers_for(me, row["project_id"])
-    return as_manager or (row["decider"] in ("head", "either") and me in o.heads_above(row["author_id"]))
+    return as_manager or (row["decider"] in ("head", "either") and me in o.answer_for(row["author_id"]))
 
 
 def concerned(o: Oracle, me: int, row: Row) -> bool:
