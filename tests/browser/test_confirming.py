@@ -16,6 +16,20 @@ def waiting(page: Page, text: str) -> Locator:
     return page.locator("#confirmations li").filter(has_text=text)
 
 
+def head_of(portal: Portal, username: str) -> str:
+    """The nearest department head above the person."""
+    return str(
+        portal.value(
+            """with recursive up(id, depth) as (
+                 select department_id, 0 from hr_employee where user_id = %s
+                 union all select d.parent_id, up.depth + 1 from hr_department d join up on up.id = d.id where d.parent_id is not null)
+               select u.username from up join hr_department_head h on h.department_id = up.id join ab_user u on u.id = h.user_id
+                where h.kind = 'head' and h.archived_at is null and h.to_day is null order by up.depth limit 1""",
+            portal.user_id(username),
+        )
+    )
+
+
 def states(portal: Portal, day: str) -> dict[str, str]:
     return {done: state for _place, _hours, state, done in report_of(portal, "member.wang", day)}
 
@@ -68,7 +82,7 @@ def test_lines_are_confirmed_returned_corrected_and_confirmed(open_page: Opener,
     waiting(manager, "开发告警推送功能").get_by_role("button", name=re.compile("^确认")).click()
     expect(waiting(manager, "开发告警推送功能")).to_have_count(0)
 
-    head = open_page("head.rd")
+    head = open_page(head_of(portal, "member.wang"))
     head.goto("/confirmations/")
     expect(waiting(head, GOOD)).to_have_count(0)
     waiting(head, OTHER).filter(has_text="王知夏").get_by_role("button", name=re.compile("^确认")).click()
