@@ -32,6 +32,28 @@ def staff() -> str:
     return f"{_HEADED} select e.user_id from hr_employee e join headed on e.department_id = headed.id union select me"  # noqa: S608 - constant text
 
 
+# Per headship: its department and everything below. Whoever only deputises or acts for a department does not answer for its head.
+_ANSWERS = """
+with recursive mine(root, as_head) as (
+    select h.department_id, h.kind = 'head' from hr_department_head h
+     where h.user_id = me and h.archived_at is null and h.from_day <= today and (h.to_day is null or h.to_day > today)
+), below(root, as_head, id) as (
+    select m.root, m.as_head, m.root from mine m
+    union
+    select b.root, b.as_head, d.id from hr_department d join below b on d.parent_id = b.id
+)
+select distinct e.user_id from hr_employee e join below b on b.id = e.department_id
+ where e.user_id <> me and (b.as_head or not exists (
+    select from hr_department_head x where x.department_id = b.root and x.user_id = e.user_id and x.kind = 'head'
+       and x.archived_at is null and x.from_day <= today and (x.to_day is null or x.to_day > today)))"""
+
+
+@context("answered_staff")
+def answered_staff() -> str:
+    """User ids of the people whose matters *me* decides on today: never the own ones, nor those of a head *me* only stands in for."""
+    return _ANSWERS
+
+
 @context("entities")
 def entities() -> str:
     """The legal entity *me* is employed by: documents begun by *me* belong to it."""

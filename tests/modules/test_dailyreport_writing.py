@@ -276,6 +276,17 @@ class TestDeciding:
         got = client.post(f"{LINES}{handed_in[which]}/confirm", json={}, headers={"If-Match": version})
         assert got.status_code == status, got.text
 
+    def test_who_stands_in_for_a_head_does_not_decide_on_the_heads_lines(self, client_as, write, workday, sql, user_id):
+        sql(
+            "insert into hr_department_head (department_id, user_id, kind, from_day)"
+            " select id, :u, 'head', '2020-01-01' from hr_department where code = 'PLT'",
+            u=user_id("member.zhao"),
+        )
+        assert write("member.zhao", workday, ["c:meeting 2 例会"]).status_code == 303
+        (line,) = sql("select id from dailyreport_line where author_id = :a and day = :d", a=user_id("member.zhao"), d=workday)
+        assert act(client_as("deputy.plt"), f"{LINES}{line.id}/confirm").status_code == 403
+        assert act(client_as("head.rd"), f"{LINES}{line.id}/confirm").status_code == 200
+
     def test_a_returned_line_comes_back_with_its_reason_and_goes_again(
         self, client_as, handed_in, lines, workday, worker, sql, user_id, project
     ):

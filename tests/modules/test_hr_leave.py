@@ -206,6 +206,22 @@ def test_leave_is_seen_by_the_person_the_heads_and_hr(client_as, sql):
         assert client_as(who).get(f"/leaves/{pk}").status_code == status, who
 
 
+@pytest.mark.req("HRM-07", part="leave entry")
+@pytest.mark.parametrize("kind", ["deputy", "acting"])
+def test_who_stands_in_for_a_head_does_not_answer_the_heads_own_leave(client_as, ask, sql, user_id, department, fresh_db, kind):
+    with_head = "insert into hr_department_head (department_id, user_id, kind, from_day) values (:d, :u, 'head', '2020-01-01')"
+    sql(with_head, d=department("PLT"), u=user_id("member.zhao"))
+    sql("update hr_department_head set kind = :k where user_id = :u", k=kind, u=user_id("deputy.plt"))
+    stand_in = client_as("deputy.plt")
+    (heads, _), (members, _) = ask("member.zhao"), ask("member.wang")
+    assert stand_in.get(f"{LEAVES}{heads}").status_code == 200  # seen, but somebody above answers
+    assert act(stand_in, f"{LEAVES}{heads}/approve").status_code == 403
+    assert act(stand_in, f"{LEAVES}{heads}/reject", note="x").status_code == 403
+    assert f"/leaves/{heads}/approve" not in stand_in.get(f"/leaves/{heads}").text
+    assert act(stand_in, f"{LEAVES}{members}/approve").status_code == 200
+    assert act(client_as("head.rd"), f"{LEAVES}{heads}/approve").status_code == 200
+
+
 @pytest.mark.req("HRM-03")
 class TestRates:
     def rate(self, day, **more):

@@ -83,6 +83,21 @@ class Oracle:
             place = parents[place]
         return above
 
+    def answer_for(self, person: int) -> set[int]:
+        """Those who decide on what *person* asks for, never the person.
+
+        As `heads_above`, but whoever stands in for a head decides for the department, not on the head's own matters.
+        """
+        parents = {d["id"]: d["parent_id"] for d in self.rows["hr_department"]}
+        place = next((e["department_id"] for e in self.rows["hr_employee"] if e["user_id"] == person), None)
+        found: set[int] = set()
+        while place is not None:
+            here = [h for h in self.rows["hr_department_head"] if h["department_id"] == place and self.today_in(h)]
+            leads = any(h["user_id"] == person and h["kind"] == "head" for h in here)
+            found |= {h["user_id"] for h in here if h["kind"] == "head" or not leads}
+            place = parents[place]
+        return found - {person}
+
     def departments_of(self, me: int) -> set[int]:
         """The departments *me* answers for, with everything below."""
         found = {h["department_id"] for h in self.rows["hr_department_head"] if h["user_id"] == me and self.today_in(h)}

@@ -28,7 +28,7 @@ def decides(c: Any, v: Any) -> Any:
     head, and only somebody with nobody above decides on the own lines.
     """
     manager = and_(c.decider.in_(("manager", "either")), v.has("managed_projects", c.project_id))
-    head = and_(c.decider.in_(("head", "either")), v.has("staff", c.author_id))
+    head = and_(c.decider.in_(("head", "either")), v.has("answered_staff", c.author_id))
     return or_(and_(c.author_id != v.me, or_(manager, head)), and_(c.decider == "author", c.author_id == v.me))
 
 

@@ -107,7 +107,7 @@ def _answers(c: Any, v: Any) -> Any:
         .join(Department, Department.id == DepartmentHead.department_id)
         .where(Department.parent_id.is_(None), DepartmentHead.kind == "head", covers(DepartmentHead, today()))
     )
-    return (c.user_id != v.me) & (v.has("staff", c.user_id) | (v.holds("staff_admin") & c.user_id.in_(top)))
+    return (c.user_id != v.me) & (v.has("answered_staff", c.user_id) | (v.holds("staff_admin") & c.user_id.in_(top)))
 
 
 @transition("draft", "submitted", by=_own, label=_l("Submit for approval"), tone="primary", icon="send")
