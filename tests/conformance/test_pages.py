@@ -23,6 +23,18 @@ MOST = {"rest": 4, "list": 8}
 """Statements of a list at most, that at the begin of the transaction included."""
 MAX_BYTES = 60_000
 READERS = ("pm.chen", "ceo", "hr", "member.wang", "admin")
+MANY = ",".join(map(str, range(1, 101)))
+MORE = (
+    "/team-board/?by=day",
+    "/team-board/?by=month",
+    "/my-report/week",
+    *(f"/administration/roles/matrix?module={m}" for m in ("hr", "project", "dailyreport", "notify", "web", "security", "kernel")),
+    "/administration/roles/employee",
+    f"/daily-reports/?f.author_id={MANY}&f.state=submitted&f.late=0&f.day.from=2026-01-01&f.day.to=2026-12-31",
+    f"/daily-report-lines/?f.author_id={MANY}&f.state=submitted&f.state=confirmed&f.day.from=2026-01-01&f.day.to=2026-12-31",
+    f"/people/?f.department_id={MANY}",
+)
+"""Addresses beside the first page of each: the heaviest ones people reach by links."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +64,7 @@ def statements(app: Any) -> Callable[[], Any]:
 
 def urls() -> dict[str, dict[str, str]]:
     """Kind → key → address."""
-    found: dict[str, dict[str, str]] = {"rest": {}, "list": {}, "page": {}}
+    found: dict[str, dict[str, str]] = {"rest": {}, "list": {}, "page": {}, "more": {url.replace(MANY, "*"): url for url in MORE}}
     for name, resource in registry.resources.items():
         found["rest"][name] = f"{resource.route_base}/"
     for screen in registry.screens.values():
