@@ -1,4 +1,4 @@
-"""What administrators keep: working calendar, number series, system parameters."""
+"""What administrators keep: legal entities, working calendar, number series, system parameters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from flask import flash, redirect, request
 from portal.kernel import calendar, settings
 from portal.kernel.company import NumberSeries, WorkingDay
 from portal.kernel.db import session
+from portal.kernel.document import LegalEntity
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l
 from portal.kernel.module import all_modules
@@ -15,6 +16,24 @@ from portal.web.access import route
 from portal.web.page import Page
 from portal.web.screen import Screen
 from security.visibility import Context
+
+
+class LegalEntities(Screen, model=LegalEntity):
+    """The companies of the group."""
+
+    route_base = "/legal-entities"
+    menu = "Administration"
+    menu_order = 40
+    icon = "building"
+    verbs = ("view", "add", "edit", "export")
+    list_columns = ("code", "name", "credit_code")
+    search_columns = ("code", "credit_code")
+    order = ("code", "asc")
+
+    @classmethod
+    def visible_in_menu(cls) -> Callable[[Context], bool]:
+        """In the menu of administrators; everybody may read it."""
+        return lambda ctx: "system" in ctx.scopes
 
 
 class WorkingDays(Screen, model=WorkingDay):
@@ -44,7 +63,7 @@ class WorkingDays(Screen, model=WorkingDay):
 def unknown_text(years: list[int]) -> str:
     """The warning about years nobody keeps."""
     text = _("The statutory calendar of %(years)s is unknown: Monday to Friday count as worked.", years=", ".join(str(y) for y in years))
-    return f"{text} {_('Enter holidays and make-up days here.')}"
+    return text + " " + _("Enter holidays and make-up days here.")
 
 
 class Series(Screen, model=NumberSeries):
