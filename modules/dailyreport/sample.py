@@ -9,6 +9,7 @@ from modules.dailyreport import rules
 from modules.dailyreport.models import ClosedMonth
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session
+from portal.notify.notices import notify_each
 
 # what people of a kind of post write; %(n)s stands for a number
 DONE: dict[str, tuple[str, ...]] = {
@@ -284,6 +285,28 @@ select r.id, r.author_id, h.user_id, least(now(), r.submitted_at + interval '3 h
  where r.state = 'submitted' and r.day >= :since and r.id % 11 = 0
 """
 
+_NOTICES = {
+    "dailyreport.returned": """
+select author_id as receiver, 'dailyreport_line' as record_type, id as record_id, jsonb_build_object('day', day) as params,
+       :kind || ':' || id || ':' || version as key
+  from dailyreport_line where state = 'returned' and day >= :since order by day
+""",
+    "dailyreport.commented": """
+select r.author_id as receiver, 'dailyreport_comment' as record_type, c.id as record_id, jsonb_build_object('day', r.day) as params,
+       :kind || ':' || c.id as key
+  from dailyreport_comment c join dailyreport_report r on r.id = c.report_id
+ where r.day >= :since and c.author_id <> r.author_id order by c.id
+""",
+    "hr.leave_submitted": """
+select h.user_id as receiver, 'hr_leave' as record_type, l.id as record_id, :kind || ':' || l.id || ':' || l.version as key,
+       jsonb_build_object('name', e.name, 'days', trim_scale(l.days)::text, 'from_day', l.from_day, 'id', l.id) as params
+  from hr_leave l join hr_employee e on e.user_id = l.user_id
+  join hr_department d on d.id = e.department_id
+  join hr_department_head h on h.department_id in (d.id, d.parent_id) and h.to_day is null and h.user_id <> l.user_id
+ where l.state = 'submitted' and l.from_day >= :since
+""",
+}
+
 
 def load(anchor: date) -> None:
     """Fills an empty portal with the reports of the year before *anchor* and part of that day's. People
@@ -330,6 +353,9 @@ def load(anchor: date) -> None:
         s.add(ClosedMonth(month=first))
         first = rules.month_span(first)[1]
     s.flush()
+    for kind, statement in _NOTICES.items():  # in the portal alone: nobody has a mailbox here
+        found = s.execute(text(statement), {"since": anchor - timedelta(days=10), "kind": kind})
+        notify_each(kind, [dict(row) for row in found.mappings()], channels=())
 
 
 def _json(value: Any) -> str:
