@@ -178,6 +178,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("name", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("credit_code", sa.Text(), nullable=True),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
@@ -188,6 +189,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("kernel_entity_code_live", "kernel_entity", ["code"], unique=True, postgresql_where=sa.text("archived_at IS NULL"))
+    op.create_index(
+        "kernel_entity_credit_code_live", "kernel_entity", ["credit_code"], unique=True, postgresql_where=sa.text("archived_at IS NULL")
+    )
     op.create_table(
         "kernel_job_run",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

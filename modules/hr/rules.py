@@ -1,14 +1,10 @@
-"""Rules of people as pure functions: periods, leave in half days, the shape of the organisation, numbers with check digits."""
+"""Rules of people as pure functions: periods, leave in half days, the shape of the organisation, names."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
-
-from stdnum.cn import ric, uscc
-from stdnum.exceptions import ValidationError
 
 P = TypeVar("P", bound="Period")
 HALF = Decimal("0.5")
@@ -149,34 +145,7 @@ def _total(node: Node) -> int:
     return node.total
 
 
-# ------------------------------------------------------------------ numbers with a check digit (HRM-04)
-def identity_number_problem(number: str, today: date) -> str | None:
-    """What is wrong with a resident identity number (GB 11643): `format`, `date`, `check`; None when nothing is.
-
-    Only the birth date and the check digit are verified: county codes change, and foreigners' residence permits have others.
-    """
-    value = number.strip().upper()
-    if not re.fullmatch(r"[0-9]{17}[0-9X]", value):
-        return "format"
-    try:
-        born = ric.get_birth_date(value)
-    except ValidationError:
-        return "date"
-    if not date(1900, 1, 1) <= born <= today:
-        return "date"
-    return None if ric.calc_check_digit(value) == value[-1] else "check"
-
-
-def identity_check_character(first_17: str) -> str:
-    """The check character that belongs to the first 17 digits of an identity number."""
-    return str(ric.calc_check_digit(first_17 + "0"))  # it ignores the last character
-
-
-def credit_code_valid(code: str) -> bool:
-    """Whether *code* is a unified social credit code (GB 32100) with the right check character."""
-    return bool(uscc.is_valid(code.strip().upper()))
-
-
+# ------------------------------------------------------------------ names
 def split_name(name: str) -> tuple[str, str]:
     """(given name, family name): a Chinese family name is the first character, or two of the common double ones."""
     name = name.strip()

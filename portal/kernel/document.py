@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from portal.kernel.db import Base, Label, db
-from portal.kernel.i18n import tr
+from portal.kernel.errors import Invalid
+from portal.kernel.i18n import _, tr
+from portal.kernel.identifiers import credit_code_valid
 from portal.kernel.module import module_of
 
 __all__ = ["Record", "Document", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
@@ -123,13 +125,25 @@ class LegalEntity(Record):
     __label_plural__ = _l("Legal entities")
     code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
     name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
-    __table_args__ = (live_unique("kernel_entity_code_live", "code"),)
+    credit_code: Mapped[str | None] = mapped_column(
+        Text, info={"label": _l("Unified social credit code"), "help": _l("18 characters, the last one checks the others.")}
+    )
+    __table_args__ = (live_unique("kernel_entity_code_live", "code"), live_unique("kernel_entity_credit_code_live", "credit_code"))
 
     def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
         return v.person
 
     def change(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
         return v.holds("system")
+
+    def before_create(self, _ctx: Any) -> None:
+        """The credit code has its check character (HRM-04)."""
+        self.credit_code = (self.credit_code or "").strip().upper() or None
+        if self.credit_code and not credit_code_valid(self.credit_code):
+            problem = _("This is no unified social credit code: 18 characters, the last of which checks the others.")
+            raise Invalid({"credit_code": problem})
+
+    before_update = before_create
 
     def __str__(self) -> str:
         return tr(self.name)

@@ -1,6 +1,7 @@
-"""REST: notices, warnings, warning rules, working days, number series."""
+"""REST: notices, warnings, warning rules, legal entities, working days, number series."""
 
 from portal.kernel.company import NumberSeries, WorkingDay
+from portal.kernel.document import LegalEntity
 from portal.notify.models import Notice, Warning_, WarningRule
 from portal.notify.screens.warnings import WarningRules, Warnings
 from portal.web.resource import Resource
@@ -30,6 +31,14 @@ class WarningRuleResource(Resource, model=WarningRule):
     resource_name = "warning-rules"
     add_columns = ("code", *WarningRules.edit_columns)
     edit_columns = WarningRules.edit_columns
+    order = ("code", "asc")
+
+
+class LegalEntityResource(Resource, model=LegalEntity):
+    """The companies of the group; they are never archived, as documents belong to them."""
+
+    resource_name = "legal-entities"
+    verbs = ("view", "add", "edit", "export")
     order = ("code", "asc")
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.hr import rules
+from portal.kernel import identifiers
 
 DAY = date(2026, 3, 2)
 days = st.integers(-400, 400).map(lambda n: DAY + timedelta(days=n))
@@ -157,10 +158,12 @@ class TestCheckCharacters:
     TODAY = date(2026, 3, 2)
 
     def test_the_published_examples(self):
-        assert rules.identity_number_problem("11010519491231002X", self.TODAY) is None
-        assert rules.identity_number_problem(" 11010519491231002x ", self.TODAY) is None
-        assert rules.credit_code_valid("91350100M000100Y43")
-        assert not rules.credit_code_valid("91350100M000100Y4Z")
+        assert identifiers.identity_number_problem("11010519491231002X", self.TODAY) is None
+        assert identifiers.identity_number_problem(" 11010519491231002x ", self.TODAY) is None
+        assert identifiers.credit_code_valid("91350100M000100Y43")
+        assert identifiers.credit_code_valid(" 91350100m000100y43 ")
+        assert not identifiers.credit_code_valid("91350100M000100Y4Z")
+        assert not identifiers.credit_code_valid("9135-0100M000100Y43") and not identifiers.credit_code_valid("")
 
     @pytest.mark.parametrize(
         ("number", "problem"),
@@ -176,13 +179,13 @@ class TestCheckCharacters:
         ],
     )
     def test_what_is_wrong_is_named(self, number, problem):
-        assert rules.identity_number_problem(number, self.TODAY) == problem
+        assert identifiers.identity_number_problem(number, self.TODAY) == problem
 
     @given(st.integers(100000, 999999), st.dates(date(1900, 1, 1), date(2026, 3, 2)), st.integers(0, 999))
     def test_counties_newer_than_the_birth_are_fine(self, county, born, sequence):
         first = f"{county}{born:%Y%m%d}{sequence:03d}"
-        number = first + rules.identity_check_character(first)
-        assert rules.identity_number_problem(number, self.TODAY) is None
+        number = first + identifiers.identity_check_character(first)
+        assert identifiers.identity_number_problem(number, self.TODAY) is None
 
     @given(st.integers(0, 17), st.integers(1, 9))
     def test_one_wrong_digit_is_always_noticed(self, position, shift):
@@ -191,7 +194,7 @@ class TestCheckCharacters:
             number[17] = str(shift)
         else:
             number[position] = str((int(number[position]) + shift) % 10)
-        assert rules.identity_number_problem("".join(number), self.TODAY) is not None
+        assert identifiers.identity_number_problem("".join(number), self.TODAY) is not None
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,34 @@ def test_a_number_pattern_that_cannot_work_is_refused(client_as: Callable[..., A
     )
     assert changed.status_code == 422
     assert client_as("pm.chen").post("/api/v1/number-series/", json={"code": "X", "pattern": "{seq}"}).status_code == 403
+
+
+@pytest.mark.req("HRM-04")
+@pytest.mark.req("ALL-16")
+def test_legal_entities_have_a_credit_code_with_its_check_character(client_as: Callable[..., Any]) -> None:
+    admin, entities = client_as("admin"), "/api/v1/legal-entities/"
+    company = {"code": "SH", "name": {"zh": "示例分公司", "en": "Sample branch"}}
+    for wrong in ("91350100M000100Y4Z", "91350100M000100Y4", "9135-0100M000100Y43"):
+        got = admin.post(entities, json=company | {"credit_code": wrong})
+        assert got.status_code == 422 and "末位校验码" in got.json["error"]["fields"]["credit_code"], got.text
+    made = admin.post(entities, json=company | {"credit_code": " 91350100m000100y43 "})
+    assert made.status_code == 201, made.text
+    assert made.json["result"]["credit_code"] == "91350100M000100Y43"
+    again = admin.post(entities, json=company | {"code": "SZ", "credit_code": "91350100M000100Y43"})
+    assert again.status_code == 409, again.text
+    pk = made.json["id"]
+    assert "91350100M000100Y43" in admin.get("/legal-entities/").text
+    page = admin.get(f"/legal-entities/{pk}/edit")
+    assert page.status_code == 200 and 'name="credit_code"' in page.text
+    refused = admin.post(
+        f"/legal-entities/{pk}/edit",
+        data={"version": "1", "code": "SH", "name.zh": "示例分公司", "name.en": "Sample branch", "credit_code": "91350100M000100Y4Z"},
+    )
+    assert refused.status_code == 422 and "末位校验码" in refused.text
+    cleared = admin.put(f"{entities}{pk}", json={"credit_code": ""}, headers={"If-Match": made.headers["ETag"]})
+    assert cleared.status_code == 200 and cleared.json["result"]["credit_code"] is None
+    wang = client_as("member.wang")
+    assert wang.get(f"{entities}{pk}").status_code == 200
+    assert wang.post(entities, json=company | {"code": "X"}).status_code == 403
+    assert wang.get("/legal-entities/add").status_code == 403
+    assert 'href="/legal-entities/"' in admin.get("/").text and 'href="/legal-entities/"' not in wang.get("/").text

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from modules.hr import rules
 from modules.hr.events import EmployeeJoined
 from modules.hr.models import IDENTITY_PROBLEMS, Assignment, Department, Employee, EmployeePrivate, Employment
+from portal.kernel import identifiers
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.document import LegalEntity
@@ -125,7 +126,7 @@ def _problems(
         found["department_id"] = _("There is no such department.")
     if employment_type not in Employment.TYPES:
         found["employment_type"] = _("Choose one of the employment types.")
-    if identity_number and (problem := rules.identity_number_problem(identity_number, today())):
+    if identity_number and (problem := identifiers.identity_number_problem(identity_number, today())):
         found["identity_number"] = IDENTITY_PROBLEMS[problem]
     if regular_on is not None and regular_on < joined_on:
         found["regular_on"] = _("This is before the day of joining.")

@@ -10,6 +10,7 @@ from modules.hr import rules
 from modules.hr.models.columns import BY_ACTION, never_overlapping, ordered_period
 from modules.hr.models.organisation import Department
 from modules.hr.models.posts import Grade, Post
+from portal.kernel import identifiers
 from portal.kernel.calendar import today
 from portal.kernel.document import LegalEntity, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
@@ -187,7 +188,7 @@ class EmployeePrivate(Record):
         if not self.identity_number:
             self.identity_number = None
             return
-        if problem := rules.identity_number_problem(self.identity_number, today()):
+        if problem := identifiers.identity_number_problem(self.identity_number, today()):
             raise Invalid({"identity_number": IDENTITY_PROBLEMS[problem]})
         self.identity_number = self.identity_number.strip().upper()
 

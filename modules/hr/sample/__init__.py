@@ -23,6 +23,7 @@ from modules.hr.models import (
 )
 from modules.hr.sample.announcements import announce
 from modules.hr.sample.roster import ACCOUNTS, CITIES, DEPARTMENTS, GRADES, HEADS, OTHERS, POSTS
+from portal.kernel import identifiers
 from portal.kernel.calendar import WorkingCalendar, moment
 from portal.kernel.db import session
 from portal.kernel.document import LegalEntity, User
@@ -53,7 +54,7 @@ def subject_of(username: str) -> str:
 def identity_number(birth: date, sequence: int) -> str:
     """A number with the right check character in a county that does not exist."""
     digits = f"990{sequence % 900 + 100}{birth:%Y%m%d}{sequence % 1000:03d}"
-    return digits + rules.identity_check_character(digits)
+    return digits + identifiers.identity_check_character(digits)
 
 
 class _Company:

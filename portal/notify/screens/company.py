@@ -63,7 +63,8 @@ class WorkingDays(Screen, model=WorkingDay):
 def unknown_text(years: list[int]) -> str:
     """The warning about years nobody keeps."""
     text = _("The statutory calendar of %(years)s is unknown: Monday to Friday count as worked.", years=", ".join(str(y) for y in years))
-    return text + " " + _("Enter holidays and make-up days here.")
+    hint = _("Enter holidays and make-up days here.")
+    return f"{text} {hint}"
 
 
 class Series(Screen, model=NumberSeries):
