@@ -16,6 +16,15 @@ class ReportSubmitted:
 
 
 @dataclass(frozen=True)
+class LinesHandedIn:
+    """Lines of a report wait for confirmation from now on: with the report's first handing in, or later."""
+
+    report_id: int
+    author_id: int
+    day: date
+
+
+@dataclass(frozen=True)
 class LineConfirmed:
     """The hours of a line are final. Negative hours take back an earlier line."""
 

@@ -16,7 +16,7 @@ def remind_missing() -> None:
     nudge(calendar.today())
 
 
-@job("*/15 6-20 * * *", workdays_only=True, name="dailyreport.deadline", label=_l("Reminders around the deadline of daily reports"))
+@job("*/15 * * * *", workdays_only=True, name="dailyreport.deadline", label=_l("Reminders around the deadline of daily reports"))
 def watch_deadline(due: datetime) -> None:
     """An hour before the deadline people are reminded, after it their heads learn who is missing; the deadline is a parameter."""
     around_deadline(due)

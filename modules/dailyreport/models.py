@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modules.project.models import Project
-from portal.kernel.db import Hours
+from portal.kernel.db import Hours, session
 from portal.kernel.document import Record, User, live_unique
 from portal.kernel.i18n import _l
 
@@ -286,5 +286,20 @@ class ClosedMonth(Record):
     def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
+    def before_create(self, _ctx: Any) -> None:
+        """Waits for whoever writes at this moment; whoever writes later finds the month closed."""
+        hold_months(closing=True)
+
+    before_update = before_create
+
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}"
+
+
+_MONTHS = 7_201_604_002
+"""Key of the advisory lock between closing a month and writing in it; any number nobody else uses."""
+
+
+def hold_months(closing: bool = False) -> None:
+    """Until the transaction ends no month is closed, or with *closing* nobody writes. Read what is closed only after it."""
+    session().execute(text(f"select pg_advisory_xact_lock{'' if closing else '_shared'}(:key)"), {"key": _MONTHS})

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from modules.dailyreport import rules
 from modules.dailyreport.actions.admission import deadline_time
 from modules.dailyreport.actions.writing import relabel
-from modules.dailyreport.events import CommentAdded, LineReturned
+from modules.dailyreport.events import CommentAdded, LineReturned, LinesHandedIn
 from modules.dailyreport.models import LineText, ReportComment, ReportLine
 from modules.dailyreport.reports.period import day_words
 from modules.hr.models import Employee
@@ -19,6 +19,7 @@ from portal.kernel.events import after, on
 from portal.kernel.i18n import _, _l
 from portal.notify.notices import Message, notice_kind, notify
 from portal.notify.rules import Scan, warning_rule
+from portal.notify.warnings import scan_soon
 from security.visibility import context
 
 
@@ -96,6 +97,13 @@ def tell_commented(event: CommentAdded) -> None:
         sorted(receivers - {event.author_id}), "dailyreport.commented", remark, {"day": event.day.isoformat()},
         key=f"dailyreport.commented:{event.comment_id}",
     )  # fmt: skip
+
+
+@on(LinesHandedIn)
+def look_again(event: LinesHandedIn) -> None:
+    """What was missing came in: warnings about it close soon, not only at night (ALR-02)."""
+    for code in ("dailyreport.project_silent", "dailyreport.fill_rate_low"):
+        scan_soon(code)
 
 
 @after(ProjectRenamed)

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import select, text
 
 from portal.kernel import calendar, outbox
 from portal.kernel.calendar import WorkingCalendar
@@ -244,11 +244,18 @@ def scan_all() -> None:
         outbox.enqueue("notify.scan", {"rule": rule_id}, key=f"scan:{rule_id}:{stamp}")
 
 
+COMMITTED = 5
+"""Seconds in which a transaction that asked for a scan is expected to be committed."""
+
+
 def scan_soon(code: str, seconds: int = 20) -> None:
-    """Scan the rules of *code* after this transaction; many calls within *seconds* become one scan."""
+    """Scan the rules of *code* after this transaction; many calls within *seconds* become one scan.
+
+    The scan begins some seconds after its slot, so that transactions which called at the end of it are committed by then.
+    """
     now = calendar.now()
     slot = int(now.timestamp()) // seconds + 1
-    at = datetime.fromtimestamp(slot * seconds, now.tzinfo)
+    at = datetime.fromtimestamp(slot * seconds + COMMITTED, now.tzinfo)
     outbox.enqueue("notify.scan_code", {"code": code}, key=f"scan:{code}:{slot * seconds}", at=at)
 
 
@@ -332,8 +339,3 @@ def _assigned(record: Warning_ | None, **_params: Any) -> Message:
     assert record is not None
     said = message(record)
     return Message(_("Assigned to you: %(title)s", title=said.title), said.body, said.url, said.tone)
-
-
-def open_count() -> int:
-    """Open warnings the viewer sees."""
-    return session().scalar(select(func.count()).select_from(Warning_).where(or_(Warning_.state == "open"))) or 0

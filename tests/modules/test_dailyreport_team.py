@@ -249,6 +249,37 @@ class TestReminders:
         page = client_as("head.sales").get("/notices/").text
         assert "邓外" in page and "王一诺" not in page
 
+    @pytest.fixture
+    def deadline(self, app, sql):
+        """`deadline("05:00")` sets the parameter."""
+        from portal.kernel.settings import forget_values
+
+        def put(clock):
+            sql("insert into kernel_parameter (name, value) values ('dailyreport.deadline', to_jsonb(cast(:c as text)))", c=clock)
+            forget_values()
+
+        yield put
+        forget_values()
+
+    @pytest.mark.parametrize("clock", ["00:10", "05:00", "22:30", "23:55"])
+    def test_a_deadline_at_night_is_watched_too(self, job, deadline, monday, fresh_db, sql, clock):
+        """Every run of the job from Friday evening to the night of Tuesday; Friday's reports are due on Monday."""
+        from portal.kernel.jobs import all_jobs
+
+        deadline(clock)
+        watch = next(j for j in all_jobs() if j.name == "dailyreport.deadline")
+        friday, hour, minute = monday - timedelta(days=3), int(clock[:2]), int(clock[3:])
+        due = monday.replace(hour=hour, minute=minute)
+        about = "select count(*) from notify_notice where kind = :k and key like :d"
+        key = f"%{friday.date()}%"
+        for at in sorted(watch.due_between(friday.replace(hour=20), due, WorkingCalendar({}))):
+            job("dailyreport.deadline", at)
+        assert sql(about, k="dailyreport.due", d=key)[0][0] > 0
+        assert sql(about, k="dailyreport.team_missing", d=key)[0][0] == 0
+        for at in sorted(watch.due_between(due, monday + timedelta(days=1, hours=3), WorkingCalendar({}))):
+            job("dailyreport.deadline", at)
+        assert sql(about, k="dailyreport.team_missing", d=key)[0][0] > 0
+
     def test_rest_days_are_left_alone(self, app):
         from portal.kernel.jobs import all_jobs
 
@@ -314,6 +345,23 @@ class TestRules:
         )
         _outcome, found = scan("dailyreport.project_silent")
         assert "XM-TEST-0001 Project Alpha" not in found
+
+    @pytest.mark.req("ALR-02", part="on event")
+    def test_the_report_that_was_missing_closes_the_warning_soon(self, scan, sql, write, project, today, worker, fresh_db):
+        sql("update dailyreport_line set day = day - 60 where project_id = :p", p=project("Alpha"))
+        _outcome, found = scan("dailyreport.project_silent")
+        assert "XM-TEST-0001 Project Alpha" in found
+        day = WorkingCalendar({}).previous_workday(today)
+        sql("delete from kernel_outbox")
+        for who in ("member.wang", "pm.chen"):
+            assert write(who, day, [f"p:{project('Alpha')} 8 x"]).status_code == 303
+        queued = sql("select payload->>'code', available_at - created_at from kernel_outbox where handler = 'notify.scan_code' order by 1")
+        assert {row[0] for row in queued} == {"dailyreport.fill_rate_low", "dailyreport.project_silent"}
+        assert len(queued) <= 4 and all(wait <= timedelta(seconds=26) for _code, wait in queued)  # two people within a slot are one scan
+        sql("update kernel_outbox set available_at = now() - interval '1 second'")
+        worker()
+        state = "select state from notify_warning where code = 'dailyreport.project_silent' and subject like '%Alpha'"
+        assert sql(state) == [("closed",)]
 
     def test_a_team_that_reports_too_little(self, scan, sql, fresh_db, user_id):
         _outcome, found = scan("dailyreport.fill_rate_low")

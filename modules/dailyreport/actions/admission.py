@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from modules.dailyreport import rules
-from modules.dailyreport.models import CATEGORIES, ClosedMonth
+from modules.dailyreport.models import CATEGORIES, ClosedMonth, hold_months
 from modules.dailyreport.rules import Fault
 from modules.hr.actions import away
 from modules.hr.models import Employment
@@ -17,7 +17,7 @@ from modules.project.actions import OpenProject, projects_open_to
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session
-from portal.kernel.errors import Invalid
+from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.i18n import _, _l
 from portal.kernel.settings import parameter
 
@@ -112,6 +112,13 @@ def day_of(person: int, day: date, working: WorkingCalendar | None = None) -> Da
     due = rules.report_deadline(day, working.next_workday, deadline_time.get(), calendar.zone())
     fault = rules.day_fault(day, calendar.today(), joined, last, closed)
     return Day(day, workday, bool(days_on_leave(person, day, day + timedelta(days=1))), fault, due)
+
+
+def refuse_closed(day: date) -> None:
+    """Raises Refusal when the month of *day* is closed, and keeps it open until the transaction ends."""
+    hold_months()
+    if session().scalar(select(ClosedMonth.id).where(ClosedMonth.month == rules.month_of(day))) is not None:
+        raise Refusal(WORDS[Fault.MONTH_CLOSED], code=Fault.MONTH_CLOSED.value)
 
 
 def days_on_leave(person: int, start: date, end: date) -> set[date]:

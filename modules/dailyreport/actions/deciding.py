@@ -3,13 +3,12 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import aliased
 
-from modules.dailyreport.actions.admission import WORDS, auto_confirm_days
+from modules.dailyreport.actions.admission import auto_confirm_days, refuse_closed
 from modules.dailyreport.events import LineConfirmed, LineReopened, LineReturned
-from modules.dailyreport.models import ClosedMonth, LineText, ReportLine
-from modules.dailyreport.rules import Fault, month_of
+from modules.dailyreport.models import ClosedMonth, LineText, ReportLine, hold_months
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session
@@ -35,6 +34,7 @@ def decides(c: Any, v: Any) -> Any:
 @transition("submitted", "confirmed", by=decides, label=_l("Confirm"), tone="primary", icon="check", bulk=True)
 def confirm(line: ReportLine) -> None:
     """From now on the line is fixed and its hours count as workload."""
+    refuse_closed(line.day)
     if line.corrects_id is not None:
         reversal = session().get(ReportLine, line.corrects_id)
         if reversal is None or reversal.state != "confirmed":
@@ -55,8 +55,7 @@ def confirm(line: ReportLine) -> None:
 )
 def return_line(line: ReportLine, reason: str) -> None:
     """The author gets the line back with the *reason*, corrects it and hands it in again."""
-    if session().scalar(select(ClosedMonth.id).where(ClosedMonth.month == month_of(line.day))):
-        raise Refusal(WORDS[Fault.MONTH_CLOSED], code=Fault.MONTH_CLOSED.value)  # the author could not correct it any more
+    refuse_closed(line.day)
     line.decided_by, line.decided_at = context().me, calendar.now()
     note = session().scalar(select(LineText).where(LineText.line_id == line.id).with_for_update())
     if note is None:
@@ -69,6 +68,7 @@ def return_line(line: ReportLine, reason: str) -> None:
 @transition("confirmed", "submitted", by=lambda c, v: and_(c.decided_by == v.me, decides(c, v)), label=_l("Undo"), icon="arrow-back-up")
 def undo(line: ReportLine) -> None:
     """Takes a confirmation back, while nothing could have built on it yet: within a minute, by who gave it."""
+    refuse_closed(line.day)
     if line.decided_at is None or (calendar.now() - line.decided_at).total_seconds() > UNDO_SECONDS:
         raise Refusal(_("It is too late to undo this; the author can have it corrected."), code="too_late")
     publish(LineReopened(line.id, line.author_id, line.project_id, line.day, line.hours))
@@ -80,11 +80,16 @@ UNDO_SECONDS = 60
 
 
 def confirm_old(today: date) -> int:
-    """Confirms what has waited for the configured number of working days. Returns how many lines. Inside `unrestricted`."""
+    """Confirms what has waited for the configured number of working days, outside of closed months.
+
+    Returns how many lines. Inside `unrestricted`.
+    """
     days = auto_confirm_days.get()
     if days == 0:
         return 0
     waiting_since = WorkingCalendar.load().previous_workday(today, days)
+    hold_months()
+    closed = select(ClosedMonth.id).where(ClosedMonth.month == func.date_trunc("month", ReportLine.day), ClosedMonth.archived_at.is_(None))
     old = aliased(ReportLine)
     # right hours count only beside the reversal of the wrong ones
     taken_back = select(old.id).where(
@@ -95,7 +100,7 @@ def confirm_old(today: date) -> int:
     due = session().execute(
         update(ReportLine)
         .where(ReportLine.state == "submitted", ReportLine.submitted_on <= waiting_since, ReportLine.archived_at.is_(None))
-        .where(or_(ReportLine.corrects_id.is_(None), taken_back.exists()))
+        .where(or_(ReportLine.corrects_id.is_(None), taken_back.exists()), ~closed.exists())
         .values(state="confirmed", decided_at=calendar.now(), decided_by=None, version=ReportLine.version + 1)
         .returning(ReportLine.id, ReportLine.author_id, ReportLine.project_id, ReportLine.day, ReportLine.hours)
         .execution_options(synchronize_session=False)

@@ -56,15 +56,29 @@ def around_deadline(now: datetime) -> tuple[int, int]:
     working = WorkingCalendar.load()
     today = calendar.local(now).date()
     day = working.previous_workday(today)
-    due = rules.report_deadline(day, working.next_workday, deadline_time.get(), calendar.zone())
-    if due - BEFORE <= now <= due:
-        missing = missing_on(day)
-        at_work = [person for person in missing if person not in on_leave(missing, today)]
-        params = {"day": day.isoformat(), "time": deadline_time.get().strftime("%H:%M")}
-        return notify(at_work, "dailyreport.due", params=params, key=f"dailyreport.due:{day}"), 0
-    if due < now <= due + AFTER:
-        return 0, tell_heads(day)
+    for one in (day, today) if working.is_workday(today) else (day,):
+        due = _due(one, working)
+        if due - BEFORE <= now <= due:
+            missing = missing_on(one)
+            at_work = [person for person in missing if person not in on_leave(missing, today)]
+            params = {"day": one.isoformat(), "time": deadline_time.get().strftime("%H:%M")}
+            return notify(at_work, "dailyreport.due", params=params, key=f"dailyreport.due:{one}"), 0
+    for one in (day, working.previous_workday(today, 2)):
+        due = _due(one, working)
+        if due < now <= _told_until(due, working):
+            return 0, tell_heads(one)
     return 0, 0
+
+
+def _due(day: date, working: WorkingCalendar) -> datetime:
+    return rules.report_deadline(day, working.next_workday, deadline_time.get(), calendar.zone())
+
+
+def _told_until(due: datetime, working: WorkingCalendar) -> datetime:
+    """When telling the heads ends; after a deadline shortly before midnight they still hear of it early on the next working day."""
+    day = calendar.local(due).date()
+    same_day = calendar.local(due + AFTER).date() == day
+    return due + AFTER if same_day else calendar.moment(working.next_workday(day), 0) + AFTER
 
 
 def tell_heads(day: date) -> int:

@@ -10,8 +10,8 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from modules.dailyreport import rules
 from modules.dailyreport.actions.admission import WORDS, Day, LineEntry, ReportEntry, check_report, day_of, targets
-from modules.dailyreport.events import ReportSubmitted
-from modules.dailyreport.models import DailyReport, LineText, ReportDraft, ReportLine
+from modules.dailyreport.events import LinesHandedIn, ReportSubmitted
+from modules.dailyreport.models import DailyReport, LineText, ReportDraft, ReportLine, hold_months
 from modules.hr.actions import heads_of
 from portal.kernel import calendar
 from portal.kernel.db import session
@@ -23,7 +23,6 @@ from security.transitions import text as text_argument
 from security.visibility import acting, context
 
 EDITABLE = ("open", "returned")
-MAX_DRAFT = 60_000
 
 
 def me() -> int:
@@ -42,18 +41,30 @@ def keep_draft(day: date, content: dict[str, Any], version: int | None = None) -
     """
     person = me()
     known = session().scalar(select(ReportDraft).where(ReportDraft.author_id == person, ReportDraft.day == day))
-    if known is not None and version is not None and known.version != version:
-        raise Conflict(_("This report was edited in another window."), theirs=known.content, yours=content, version=known.version)
+    if known is not None and version is not None and known.version != version and known.content != content:
+        raise _elsewhere(known, content)
     with acting() as s:
-        draft = s.scalar(select(ReportDraft).where(ReportDraft.author_id == person, ReportDraft.day == day).with_for_update())
-        if draft is None:
-            draft = ReportDraft(author_id=person, day=day, content=content, saved_at=calendar.now())
-            s.add(draft)
-        else:
+        fresh = {"author_id": person, "day": day, "content": content, "saved_at": calendar.now()}
+        # two at once: the second one waits here until the first is stored
+        made = s.scalar(
+            insert(ReportDraft)
+            .values(fresh)
+            .on_conflict_do_nothing(index_elements=["author_id", "day"], index_where=text("archived_at is null"))
+            .returning(ReportDraft.id)
+        )
+        mine = select(ReportDraft).where(ReportDraft.author_id == person, ReportDraft.day == day)
+        draft = s.scalars(mine.with_for_update().execution_options(populate_existing=True)).one()
+        if made is None:
+            if version is not None and draft.version != version and draft.content != content:
+                raise _elsewhere(draft, content)
             draft.content, draft.saved_at = content, calendar.now()
-        s.flush()
+            s.flush()
         pk = draft.id
     return session().get_one(ReportDraft, pk)
+
+
+def _elsewhere(stored: ReportDraft, content: dict[str, Any]) -> Conflict:
+    return Conflict(_("This report was edited in another window."), theirs=stored.content, yours=content, version=stored.version)
 
 
 def drop_draft(person: int, day: date) -> None:
@@ -72,6 +83,7 @@ def write_report(entry: ReportEntry, submitting: bool, version: int | None = Non
     person = me()
     mine = select(DailyReport.version).where(DailyReport.author_id == person, DailyReport.day == entry.day)
     _same(version, session().scalar(mine) or 0)  # first of all: the hours of a repetition would only seem too many
+    hold_months()
     facts, allowed = day_of(person, entry.day), targets(person, entry.day)
     check_report(entry, facts, allowed, _locked_hours(person, entry.day), submitting)
     with acting():
@@ -183,6 +195,7 @@ def hand_in(report: DailyReport, facts: Day) -> None:
     s.flush()
     if first:
         publish(ReportSubmitted(report.id, report.author_id, report.day, report.late))
+    publish(LinesHandedIn(report.id, report.author_id, report.day))
 
 
 _PROJECTS = text(
@@ -208,6 +221,7 @@ def _deciders(author: int, report_id: int) -> dict[int | None, str]:
 @transition("draft", "submitted", by=lambda c, v: c.author_id == v.me, label=_l("Submit report"), tone="primary", icon="send")
 def submit(report: DailyReport) -> None:
     """Hands a draft in: its lines wait for confirmation from now on."""
+    hold_months()
     facts = day_of(report.author_id, report.day)
     lines = _lines(report.id)
     texts = {t.line_id: t.done for t in session().scalars(select(LineText).where(LineText.line_id.in_([x.id for x in lines])))}
@@ -234,9 +248,11 @@ def submit_line(line: ReportLine) -> None:
         raise Refusal(WORDS[rules.Fault.OVERTIME_MARK], code=rules.Fault.OVERTIME_MARK.value)
     line.decider = _deciders(line.author_id, line.report_id).get(line.project_id, "head")
     line.submitted_on, line.decided_by, line.decided_at = calendar.today(), None, None
+    publish(LinesHandedIn(line.report_id, line.author_id, line.day))
 
 
 def _open_month(person: int, day: date) -> Day:
+    hold_months()
     facts = day_of(person, day)
     if facts.fault:
         raise Refusal(facts.reason, code=facts.fault.value)
