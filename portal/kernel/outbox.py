@@ -113,7 +113,7 @@ class _Ring:
 
 @dataclass(frozen=True)
 class Letter:
-    """A row a worker has taken."""
+    """A row a worker has taken; *attempts* failed before."""
 
     id: int
     key: str
@@ -122,9 +122,10 @@ class Letter:
     attempts: int
 
 
+# a lease that runs out is no failure and counts for nothing: the worker was stopped, or slow
 # the subquery locks, skipping what others hold: those rows are being handled at this very moment
 _TAKE = text(
-    """update kernel_outbox o set leased_until = clock_timestamp() + :lease, lease_token = :token, attempts = attempts + 1
+    """update kernel_outbox o set leased_until = clock_timestamp() + :lease, lease_token = :token
        from (select id from kernel_outbox where done_at is null and dead_at is null and available_at <= clock_timestamp()
                and (leased_until is null or leased_until < clock_timestamp())
              order by available_at, id limit :batch for update skip locked) due
@@ -133,8 +134,8 @@ _TAKE = text(
 _HOLD = text("select 1 from kernel_outbox where id = :id and lease_token = :token and done_at is null for update skip locked")
 _DONE = text("update kernel_outbox set done_at = clock_timestamp(), leased_until = null, last_error = null where id = :id")
 _FAILED = text(
-    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error,
-         available_at = clock_timestamp() + :pause, dead_at = case when attempts >= :most then clock_timestamp() end
+    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error, attempts = attempts + 1,
+         available_at = clock_timestamp() + :pause, dead_at = case when attempts + 1 >= :most then clock_timestamp() end
        where id = :id and lease_token = :token returning dead_at"""
 )
 
@@ -165,7 +166,7 @@ def take(token: str) -> list[Letter]:
 
 def deliver(letter: Letter, token: str) -> bool:
     """Run the handler of *letter* and mark it done in the same transaction.  False when it failed or another worker has it."""
-    bound = log.bind(handler=letter.handler, key=letter.key, attempt=letter.attempts)
+    bound = log.bind(handler=letter.handler, key=letter.key, attempt=letter.attempts + 1)
     try:
         with unrestricted(f"outbox: {letter.handler}") as s:
             if s.execute(_HOLD, {"id": letter.id, "token": token}).scalar() is None:
@@ -199,7 +200,7 @@ def problem_of(error: Exception) -> str:
 def _failed(letter: Letter, token: str, error: Exception) -> bool:
     """Record that *letter* failed; True when it is dead now."""
     problem = problem_of(error)
-    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts), "most": MAX_ATTEMPTS}
+    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts + 1), "most": MAX_ATTEMPTS}
     with unrestricted("outbox: record a failure") as s:
         row = s.execute(_FAILED, values).one_or_none()
         dead = row is not None and row.dead_at is not None

@@ -147,6 +147,20 @@ def test_a_lease_that_ran_out_is_taken_by_another_and_the_first_does_nothing() -
     assert outbox.deliver(theirs, "second") and not outbox.deliver(theirs, "second") and done == [1]
 
 
+@pytest.mark.req("ALR-06", part="dead letters")
+def test_a_lease_that_runs_out_is_no_failure() -> None:
+    put(1)
+    for n in range(outbox.MAX_ATTEMPTS + 2):
+        assert len(outbox.take(f"worker {n}")) == 1
+        with unrestricted("test") as s:
+            s.execute(text("update kernel_outbox set leased_until = now() - interval '1 second'"))
+    assert rows()[0].attempts == 0
+    broken.add(1)
+    outbox.drain()
+    (row,) = rows()
+    assert row.attempts == 1 and row.dead_at is None
+
+
 @pytest.mark.req("ALR-06")
 def test_a_row_being_handled_is_nobody_elses_even_when_its_lease_is_over(app: Flask) -> None:
     put(1)
