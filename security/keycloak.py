@@ -17,7 +17,6 @@ from portal.kernel.db import unrestricted
 from portal.kernel.errors import Unavailable
 from portal.kernel.outbox import enqueue, handler
 from portal.kernel.settings import settings
-from security import sessions
 from security.sessions import Account, RoleWrite
 
 log = structlog.get_logger(__name__)
@@ -216,14 +215,6 @@ def _account_enabled(user_id: int, enabled: bool) -> None:
         admin.log_out(subject)
 
 
-@handler("security.sign_out")
-def _sign_out(user_id: int) -> None:
-    sessions.end_by_user(user_id)
-    subject = _subject(user_id)
-    if subject is not None and not settings().local_accounts:
-        administration().log_out(subject)
-
-
 def _subject(user_id: int) -> str | None:
     with unrestricted("Keycloak account of a person") as s:
         return s.scalar(select(Account.subject).where(Account.user_id == user_id))
@@ -235,11 +226,6 @@ def set_enabled(user_id: int, enabled: bool, key: str) -> None:
     *key* says which change this is (for example the id of the leaving), so that a repetition does nothing.
     """
     enqueue("security.account_enabled", {"user_id": user_id, "enabled": enabled}, key=f"security.account_enabled:{key}")
-
-
-def sign_out_everywhere(user_id: int, key: str) -> None:
-    """Have all sessions of *user_id* ended, here and at Keycloak; queued with this transaction.  *key*: which occasion this is."""
-    enqueue("security.sign_out", {"user_id": user_id}, key=f"security.sign_out:{key}")
 
 
 # ------------------------------------------------------------------ health

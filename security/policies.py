@@ -17,7 +17,6 @@ from security.audit import AuditEntry
 from security.visibility import Setting, editable
 
 BASE_ROLES = ("app", "app_anon", "app_act", "app_read", "worker")
-LOGIN_ROLES = ("app_login", "worker_login")
 
 
 def wide_scopes() -> list[str]:

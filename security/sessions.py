@@ -259,11 +259,6 @@ def end(token: str, reason: str = "signed out") -> Ended | None:
     return Ended(row.user_id, row.id_token) if row else None
 
 
-def end_by_id(session_id: int, reason: str = "revoked") -> int:
-    """End the session with this row id: for the administration page.  Returns the number ended."""
-    return _end(ServerSession.id == session_id, reason)
-
-
 def end_by_sid(sid: str, reason: str = "signed out at Keycloak") -> int:
     """End every session that hangs on Keycloak's session *sid*.  Returns the number ended."""
     return _end(ServerSession.sid == sid, reason)
@@ -272,11 +267,6 @@ def end_by_sid(sid: str, reason: str = "signed out at Keycloak") -> int:
 def end_by_subject(subject: str, reason: str = "signed out at Keycloak") -> int:
     """End every session of the person Keycloak knows as *subject*.  Returns the number ended."""
     return _end(ServerSession.subject == subject, reason)
-
-
-def end_by_user(user_id: int, reason: str = "signed out everywhere") -> int:
-    """End every session of *user_id*.  Returns the number ended."""
-    return _end(ServerSession.user_id == user_id, reason)
 
 
 # ------------------------------------------------------------------ Keycloak's word

@@ -141,21 +141,6 @@ def over_allocated(hours: Decimal, due_days: int) -> bool:
     return hours > due_days * STANDARD_HOURS
 
 
-def longest_gap(missing: Iterable[date], workdays: list[date]) -> int:
-    """Number of consecutive working days missing at the end of *workdays* (the running gap)."""
-    absent, gap = set(missing), 0
-    for day in reversed(workdays):
-        if day not in absent:
-            break
-        gap += 1
-    return gap
-
-
-def person_days(hours: Decimal) -> Fraction:
-    """Workload of *hours* in person-days of eight hours, exact.  docs/formulas/workload.md"""
-    return Fraction(hours) / Fraction(STANDARD_HOURS)
-
-
 def four_places(value: Fraction | None) -> Decimal | None:
     """A ratio as shown and sent: four places, half up."""
     if value is None:

@@ -94,12 +94,6 @@ def in_period(day: date) -> Any:
     return (ProjectMember.from_day <= day) & or_(ProjectMember.to_day.is_(None), ProjectMember.to_day > day)
 
 
-def labels_of(project_ids: Iterable[int]) -> dict[int, str]:
-    """Number and name of projects, for children that store them; the caller must be allowed to know them."""
-    rows = session().execute(select(Project.id, Project.number, Project.name).where(Project.id.in_(list(project_ids))))
-    return {id_: f"{number} {name}" if number else name for id_, number, name in rows}
-
-
 # ------------------------------------------------------------------ its life
 def _changed(project: Project, to: str, reason: str | None = None) -> None:
     day = today()

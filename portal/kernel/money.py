@@ -10,7 +10,6 @@ from fractions import Fraction
 
 Number = Decimal | Fraction | int
 
-CENT = Decimal("0.01")
 _DIGITS = "零壹贰叁肆伍陆柒捌玖"
 _PLACES = ("仟", "佰", "拾", "")
 _GROUPS = ("", "万", "亿", "万亿")

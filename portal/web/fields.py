@@ -1,7 +1,7 @@
 """Fields: what a column of a model means to people and programs. Forms, lists, REST, export and OpenAPI all read these."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
@@ -382,8 +382,3 @@ def _kind(name: str, column: Column[Any], info: Mapping[str, Any]) -> str:
 def writable(model: type[Any]) -> list[str]:
     """Columns a form or a JSON body may set when nothing else is declared."""
     return [n for n, f in fields_of(model).items() if not f.readonly and f.kind not in ("json", "state")]
-
-
-def with_label(f: Field, label: Any) -> Field:
-    """The same field under another label."""
-    return replace(f, label=label)

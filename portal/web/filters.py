@@ -13,17 +13,6 @@ from portal.kernel.errors import BadRequest
 from portal.kernel.i18n import _
 from portal.web.fields import Field, FieldError, fields_of
 
-OPERATORS = {
-    "eq": "equals",
-    "ne": "is not",
-    "gt": "greater than",
-    "ge": "at least",
-    "lt": "less than",
-    "le": "at most",
-    "in": "one of",
-    "ct": "contains",
-    "sw": "starts with",
-}
 _ORDERED = ("eq", "ne", "gt", "ge", "lt", "le", "in")
 BY_KIND: Mapping[str, tuple[str, ...]] = {
     "text": ("eq", "ne", "in", "ct", "sw"),

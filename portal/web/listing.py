@@ -13,7 +13,6 @@ from portal.web.paging import CAP, Slice
 from portal.web.query import Query, orderable
 from portal.web.rows import Row
 
-RIGHT = ("money", "decimal", "integer", "hours")
 PAGE_ARGS = ("after", "before", "count")
 NAMED = 5
 """Values of a condition that are named; the rest is counted."""

@@ -114,7 +114,6 @@ class TestStatistics:
         assert rules.four_places(rules.timeliness(31, 36)) == Decimal("0.8611")
         assert rules.saturation(Decimal("36"), 4) == Fraction(9, 8)
         assert rules.utilisation(Decimal("24"), 4) == Fraction(3, 4)
-        assert rules.person_days(Decimal("36.5")) == Fraction(73, 16)
         assert rules.utilisation(Decimal("8"), 0) is None
 
     @given(st.fractions(-5, 5))
@@ -127,14 +126,6 @@ class TestStatistics:
     def test_over_allocated_means_saturation_above_one(self, hours, days):
         rate = rules.saturation(hours, days)
         assert rules.over_allocated(hours, days) == (hours > 0 if rate is None else rate > 1)
-
-    @given(st.lists(DAYS, unique=True, max_size=20), st.data())
-    def test_the_running_gap_is_the_missing_end(self, days, data):
-        days.sort()
-        missing = data.draw(st.sets(st.sampled_from(days))) if days else set()
-        gap = rules.longest_gap(missing, days)
-        assert all(d in missing for d in days[len(days) - gap :])
-        assert gap == len(days) or days[len(days) - gap - 1] not in missing
 
     @given(st.lists(DAYS, unique=True), DAYS, st.none() | DAYS)
     def test_reports_are_due_within_the_employment_only(self, days, joined, last):

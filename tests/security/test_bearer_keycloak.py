@@ -104,7 +104,7 @@ def test_ending_the_row_ends_the_token(site: Site, realm: Realm) -> None:
     token = realm.tokens("hr")["access_token"]
     assert site.signed_in(Visitor(), **header(token))
     with site.app.app_context():
-        assert sessions.end_by_user(site.value("select id from ab_user where username = 'hr'")) >= 1
+        assert sessions.end_by_subject(subject_of("hr")) >= 1
     assert not site.signed_in(Visitor(), **header(token))
 
 

@@ -243,17 +243,6 @@ def test_switching_an_account_off_reaches_keycloak(site: Site, realm: Realm, vis
     assert realm.admin.get_user(subject_of("sales.manager"))["enabled"] is True
 
 
-@pytest.mark.keycloak
-def test_signing_somebody_out_everywhere(site: Site, realm: Realm, visitor: Visitor, worker: Callable[[], int]) -> None:
-    visitor.sign_in(f"{site.url}/login/?next=/health/live", "security.admin")
-    user_id = site.value("select id from ab_user where username = 'security.admin'")
-    with site.sql():
-        keycloak.sign_out_everywhere(user_id, "occasion-1")
-    worker()
-    assert not site.signed_in(visitor)
-    assert realm.admin.get_sessions(subject_of("security.admin")) == []
-
-
 def test_old_sessions_are_forgotten(app: Flask, user_id: Callable[[str], int]) -> None:
     with app.app_context():
         sessions.start(user_id("pm.chen"))
