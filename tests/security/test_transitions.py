@@ -320,6 +320,7 @@ def test_a_number_is_never_given_twice(superuser: Any, project_id: Any) -> None:
     numbered = superuser.execute("select id, entity_id, number from project_project where number is not null limit 1").fetchone()
     with pytest.raises(UniqueViolation):
         superuser.execute(
-            "update project_project set number = %s, entity_id = %s where id <> %s and id = (select min(id) from project_project where id <> %s)",
+            "update project_project set number = %s, entity_id = %s"
+            " where id <> %s and id = (select min(id) from project_project where id <> %s)",
             [numbered[2], numbered[1], numbered[0], numbered[0]],
         )
