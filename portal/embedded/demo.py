@@ -109,7 +109,7 @@ def _serve(stack: Stack, *, local_accounts: bool) -> str:
 
 
 def _keep(stack: Stack, name: str, command: list[str | Path], patience: float) -> Child:
-    env = child_environment(_settings(stack))
+    env = child_environment(_settings(stack), stack.home)
     log = stack.profile.log(name)
     return stack.supervisor.keep(name, lambda: stack.processes.start(command, log, env=env, cwd=PROJECT), log, patience=patience)
 

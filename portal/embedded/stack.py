@@ -151,6 +151,13 @@ class Stack:
         return {f"SHUNIU_TEST_{key}": value for key, value in found.items()}
 
 
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our environment plus *extra*; what was set from outside for the portal wins, except the names *extra* must fix."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **extra}
+def child_environment(extra: Mapping[str, str], home: Home | None = None) -> dict[str, str]:
+    """Our environment plus *extra*; what was set from outside for the portal wins, except the names *extra* must fix.
+
+    Where Python is told to leave no compiled files beside the sources they are kept below *home*: without any, every process compiles
+    some two thousand modules each time it starts.
+    """
+    compiled = {}
+    if home is not None and os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(home.cache / "python")}
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **compiled, **extra}

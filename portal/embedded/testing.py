@@ -31,7 +31,7 @@ def services(data: Path, *, keycloak: bool = True, browser: bool = True) -> Iter
             steps = stack.steps(keycloak=keycloak, browser=browser)
             with home.setting_up():
                 steps.run()
-            yield stack, child_environment(stack.test_environment())
+            yield stack, child_environment(stack.test_environment(), stack.home)
         finally:
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             stack.stop()

@@ -19,7 +19,7 @@ import portal.embedded
 from portal.embedded import demo, keycloak, postgres, tools
 from portal.embedded.home import PROJECT, Home, SetupError, digest, locked, write_atomically
 from portal.embedded.process import Processes, answers, free_port, tail, wait_until
-from portal.embedded.stack import Ports, Stack
+from portal.embedded.stack import Ports, Stack, child_environment
 from portal.embedded.steps import Steps
 from portal.embedded.supervisor import FIRST_PAUSE, Supervisor
 
@@ -361,3 +361,12 @@ def test_the_environment_is_made_anew_when_the_lock_changes(home: Home, monkeypa
     lock.write_text("other")
     monkeypatch.setattr(tools, "LOCK", lock)
     assert made.environment_spec() != before
+
+
+def test_processes_keep_compiled_files_where_python_may_not_leave_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    env = child_environment({}, home)
+    assert env["PYTHONDONTWRITEBYTECODE"] == "" and Path(env["PYTHONPYCACHEPREFIX"]).is_relative_to(tmp_path)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
+    assert "PYTHONPYCACHEPREFIX" not in child_environment({}, home)
