@@ -60,7 +60,7 @@ class Chaos:
         begins, ends = self.period()
         self.conn.execute(
             "insert into hr_department_head (department_id, user_id, kind, from_day, to_day) values (%s, %s, %s, %s, %s)",
-            [self.any("hr_department"), self.any("ab_user"), self.dice.choice(("deputy", "acting")), begins, ends],
+            [self.any("hr_department"), self.any("ab_user"), self.dice.choice(("head", "deputy", "acting")), begins, ends],
         )
 
     def to_transfer(self) -> None:
@@ -135,7 +135,9 @@ def test_everybody_sees_what_the_oracle_says_after_every_change(
                 me = superuser.execute("select id from ab_user where username = %s", [username]).fetchone()[0]
                 if username not in oracle.people:
                     continue
-                conn.execute("select app_begin_as(%s)", [me])
+                begun = conn.execute("select app_begin_as(%s)", [me]).fetchone()[0]
+                want = {e["user_id"] for e in oracle.rows["hr_employee"] if me in oracle.answer_for(e["user_id"])}
+                assert set(begun["arrays"]["answered_staff"]) == want, f"seed {seed}, round {round_}: {username} answers for others"
                 for t in tables:
                     got = {r[0] for r in conn.execute(f"select id from {t}").fetchall()}
                     want = oracle.visible(username, t)
