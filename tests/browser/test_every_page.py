@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from portal.commands.database import SAMPLE_ACCOUNTS
-from tests.browser.crawling import Visit, data_of, judge, reach
+from tests.browser.crawling import Visit, data_of, judge, pattern, reach
 from tests.browser.portal import RESULTS, Portal
 
 SOME = ("pm.chen", "head.rd", "hr", "admin", "outsider", "leader")
@@ -19,7 +19,7 @@ SOME = ("pm.chen", "head.rd", "hr", "admin", "outsider", "leader")
 @pytest.mark.req("POR-16", part="every page: 360 px, light and dark, accessible")
 @pytest.mark.req("ALL-11", part="no page mixes the languages")
 def test_every_page_in_every_way(browser: Any, portal: Portal, depth: Callable[[int, int], int]) -> None:
-    """Ordinarily some pages, each in one of the ways, drawn with SHUNIU_TEST_SEED; with --soak all of them in all ways."""
+    """Ordinarily some pages, each in one of the ways, drawn with SHUNIU_TEST_SEED; with --soak every kind of page in all ways."""
     everything = depth(0, 1) == 1
     dice = random.Random(os.environ.get("SHUNIU_TEST_SEED", "1"))
     visits: list[Visit] = []
@@ -32,8 +32,7 @@ def test_every_page_in_every_way(browser: Any, portal: Portal, depth: Callable[[
         context.close()
         assert len(paths) > 10
         visits += [Visit(username, path, *way) for path in paths for way in product(("zh", "en"), ("light", "dark"), (1440, 390))]
-    if not everything:
-        visits = _one_way_each(visits, dice)
+    visits = _chosen(visits, everything, dice)
     folder = RESULTS / "pages"
     folder.mkdir(parents=True, exist_ok=True)
     data = data_of(portal)
@@ -57,15 +56,22 @@ def test_every_page_in_every_way(browser: Any, portal: Portal, depth: Callable[[
     assert not problems, "\n".join(problems)
 
 
-def _one_way_each(visits: list[Visit], dice: random.Random) -> list[Visit]:
-    """Each kind of page once, by whoever, in whichever way; a third of them."""
-    from tests.browser.crawling import pattern
-
-    by_page: dict[str, list[Visit]] = {}
+def _chosen(visits: list[Visit], everything: bool, dice: random.Random) -> list[Visit]:
+    """Ordinarily some kinds of pages, each once. Everything: each kind of page in all ways, and everybody's every page in one."""
+    kinds: dict[str, list[Visit]] = {}
     for visit in visits:
-        by_page.setdefault(pattern(visit.path), []).append(visit)
-    chosen = [dice.choice(ways) for ways in by_page.values()]
-    return dice.sample(chosen, min(len(chosen), 24))
+        kinds.setdefault(pattern(visit.path), []).append(visit)
+    if not everything:
+        once = [dice.choice(ways) for ways in kinds.values()]
+        return dice.sample(once, min(len(once), 24))
+    chosen: dict[Visit, None] = {}
+    for ways in kinds.values():
+        people: dict[str, list[Visit]] = {}
+        for visit in ways:
+            people.setdefault(visit.username, []).append(visit)
+        chosen |= dict.fromkeys(people[dice.choice(list(people))])
+        chosen |= dict.fromkeys(dice.choice(own) for own in people.values())
+    return list(chosen)
 
 
 def _grouped(visits: list[Visit]) -> dict[tuple[str, str, str, int], list[Visit]]:
