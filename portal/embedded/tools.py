@@ -1,6 +1,5 @@
 """The Python environment and tools that come as packages, all pinned by checksum."""
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -95,8 +94,3 @@ class Tools:
         for source in PINS.glob("*.in"):
             alone = [] if source.stem == "java" else ["--no-deps"]
             self._uv("lock", "pip", "compile", *common, *alone, "--no-header", "--no-annotate", source, "-o", source.with_suffix(".txt"))
-
-    def clean_cache(self) -> None:
-        """Throw away downloads that are unpacked already."""
-        with contextlib.suppress(OSError):
-            fresh(self.home.cache / "uv")
