@@ -170,7 +170,7 @@ def test_params_of_an_older_release_do_no_harm(user_id: Person) -> None:
 
 # ------------------------------------------------------------------ mail
 @pytest.mark.req("ALR-05", part="e-mail")
-def test_mail_reaches_the_receiver_as_text_and_html(mail: list[EmailMessage], user_id: Person) -> None:
+def test_mail_reaches_the_receiver_as_text_and_html(mail: list[EmailMessage], user_id: Person, settings: Settings) -> None:
     alpha = project(user_id)
     with system():
         notify([user_id("pm.chen")], "test.told", alpha, {"what": "<b>&\r\nBcc: x@y.example"}, key="k")
@@ -181,7 +181,7 @@ def test_mail_reaches_the_receiver_as_text_and_html(mail: list[EmailMessage], us
     assert letter["Subject"] == "项目" and letter["Auto-Submitted"] == "auto-generated"
     plain = letter.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     html = letter.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    assert f"http://127.0.0.1:8000/projects/{alpha.id}" in plain and "&lt;b&gt;&amp;" in html and "<b>&" not in html
+    assert f"{settings.public_url}/projects/{alpha.id}" in plain and "&lt;b&gt;&amp;" in html and "<b>&" not in html
     assert [row.state for row in rows("select state from notify_delivery")] == ["sent"]
 
 

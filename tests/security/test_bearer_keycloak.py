@@ -125,7 +125,10 @@ def robot(site: Site) -> Iterator[int]:
     with site.app.app_context():
         user_id = accounts.bind_machine("portal-demo-robot", "robot.reports", ("qa",))
     yield user_id
-    site.rows("update security_account set client_id = null, subject = null where user_id = :u", u=user_id)
+    site.rows("delete from security_session where user_id = :u", u=user_id)
+    site.rows("delete from security_account where user_id = :u", u=user_id)
+    site.rows("delete from ab_user_role where user_id = :u", u=user_id)
+    site.rows("update ab_user set username = username || '-' || id, email = id || email where id = :u", u=user_id)
 
 
 @pytest.mark.req("POR-06", part="machines")
