@@ -135,6 +135,8 @@ export default function report(form: HTMLFormElement): void {
   const hint = one("[data-total-hint]", form);
   if (hint) hint.dataset.normal ??= hint.textContent ?? "";
   show();
+  // until here a tap would have been lost
+  for (const button of all<HTMLButtonElement>("[data-needs-script]", form)) button.disabled = false;
 }
 
 /** What could not be saved stays in the browser and is offered again: without a connection nothing typed is lost. */
