@@ -23,6 +23,7 @@ class Tools:
 
     def _uv(self, log: str, *arguments: str | Path) -> None:
         fixed = {"UV_CACHE_DIR": str(self.home.cache / "uv"), "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
+        fixed["UV_SYSTEM_CERTS"] = os.environ.get("UV_SYSTEM_CERTS", "true")  # companies sign with authorities of their own
         env = {**os.environ, **fixed}
         env.pop("VIRTUAL_ENV", None)
         self.processes.run([self.home.path / "tool" / "uv" / "bin" / "uv", *arguments], self.home.log(log), env=env)
