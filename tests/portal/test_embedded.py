@@ -365,6 +365,7 @@ def test_the_environment_is_made_anew_when_the_lock_changes(home: Home, monkeypa
 
 def test_processes_keep_compiled_files_where_python_may_not_leave_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path)
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)  # the run itself may be kept this way
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     env = child_environment({}, home)
     assert env["PYTHONDONTWRITEBYTECODE"] == "" and Path(env["PYTHONPYCACHEPREFIX"]).is_relative_to(tmp_path)
