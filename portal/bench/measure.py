@@ -195,10 +195,16 @@ def by_hand(conn: psycopg.Connection[Any], database: Database, person: str, resu
             "staff": arrays["staff"], "managed": arrays["managed_projects"],
         }  # fmt: skip
     count = f"select count(*) from (select 1 from dailyreport_line where {where} and archived_at is null limit 1001) x"
-    page = f"""select l.*, u.last_name || u.first_name, p.number, p.name from dailyreport_line l join ab_user u on u.id = l.author_id
-               left join project_project p on p.id = l.project_id
-               where {where.replace("author_id", "l.author_id").replace("project_id", "l.project_id")} and l.archived_at is null
-               order by l.day desc, l.id desc limit 25"""
+    # the same columns and texts as our page gives
+    page = f"""select l.*, u.last_name || u.first_name, p.number, p.name, r.day, d.last_name || d.first_name, v.day, v.project_label, v.hours,
+                      c.day, c.project_label, c.hours, t.done, t.return_reason
+               from (select * from dailyreport_line where {where} and archived_at is null
+                      order by day desc, id desc limit 25) l
+               join ab_user u on u.id = l.author_id join dailyreport_report r on r.id = l.report_id
+               left join project_project p on p.id = l.project_id left join ab_user d on d.id = l.decided_by
+               left join dailyreport_line v on v.id = l.reversal_of_id left join dailyreport_line c on c.id = l.corrects_id
+               left join dailyreport_line_text t on t.line_id = l.id
+               order by l.day desc, l.id desc"""
     compare(result, timed(conn, [(count, values), (page, values)], rounds))
 
 
