@@ -196,7 +196,8 @@ def by_hand(conn: psycopg.Connection[Any], database: Database, person: str, resu
         }  # fmt: skip
     count = f"select count(*) from (select 1 from dailyreport_line where {where} and archived_at is null limit 1001) x"
     # the same columns and texts as our page gives
-    page = f"""select l.*, u.last_name || u.first_name, p.number, p.name, r.day, d.last_name || d.first_name, v.day, v.project_label, v.hours,
+    page = f"""select l.*, u.last_name || u.first_name, p.number, p.name, r.day,
+                      d.last_name || d.first_name, v.day, v.project_label, v.hours,
                       c.day, c.project_label, c.hours, t.done, t.return_reason
                from (select * from dailyreport_line where {where} and archived_at is null
                       order by day desc, id desc limit 25) l
