@@ -34,12 +34,12 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy import event as sa_event
 from sqlalchemy.orm import ORMExecuteState, aliased, with_loader_criteria
 
-from portal.kernel.db import Session, on_begin, session
+from portal.kernel.db import Ids, Session, on_begin, session
 from portal.kernel.document import Record
 from portal.kernel.errors import NotSignedIn
 from portal.kernel.i18n import _
 
-INTS = ARRAY(BigInteger)
+INTS = Ids()
 TEXTS = ARRAY(Text)
 
 

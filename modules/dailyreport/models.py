@@ -137,6 +137,11 @@ class ReportLine(Record):
         Index("dailyreport_line_day_id", text("day desc"), text("id desc")),
         # What waits: few rows at any time, so lists of things to confirm and the automatic confirmation stay cheap.
         Index("dailyreport_line_waiting", "submitted_on", "id", postgresql_where=text("state = 'submitted'")),
+        # The rare ones of lists narrowed by state or category, newest first.
+        Index("dailyreport_line_unconfirmed", "state", text("day desc"), text("id desc"), postgresql_where=text("state <> 'confirmed'")),
+        Index(
+            "dailyreport_line_category_day_id", "category", text("day desc"), text("id desc"), postgresql_where=text("category is not null")
+        ),
         Index(
             "dailyreport_line_reversed_once",
             "reversal_of_id",

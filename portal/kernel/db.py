@@ -1,6 +1,6 @@
 """The database session: one transaction per request and per job, committed by the kernel alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from flask_appbuilder import Model
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import BigInteger, Connection, Engine, Numeric
+from sqlalchemy import ARRAY, BigInteger, Connection, Dialect, Engine, Numeric, TypeDecorator, inspect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -30,6 +30,27 @@ class Base(DeclarativeBase):
     """Shares Flask-AppBuilder's registry, else its tables and ours have two metadatas."""
 
     registry = Model.registry
+
+
+class Ids(TypeDecorator[list[int]]):
+    """`bigint[]` whose values are written as one text: the driver adapts a list number by number, 0.6 ms for 500 of them."""
+
+    impl = ARRAY(BigInteger)
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Sequence[int] | None], str | None]:
+        return lambda ids: None if ids is None else f"{{{','.join(map(str, ids))}}}"
+
+
+class PlainTable:
+    """An alias of the table of *model*, by its attributes' names: unlike the entity it gets no visibility criterion from the session."""
+
+    def __init__(self, model: type[Any]) -> None:
+        self._columns = {a.key: a.columns[0].name for a in inspect(model).column_attrs}
+        self._table = model.__table__.alias()
+
+    def __getattr__(self, name: str) -> Any:
+        return self._table.c[self._columns[name]]
 
 
 class Session(FlaskSession):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, bindparam, false, func, inspect, literal, or_, select, true, tuple_, union
+from sqlalchemy import ColumnElement, and_, bindparam, false, func, literal, or_, select, true, tuple_, union
 
-from portal.kernel.db import session
+from portal.kernel.db import Ids, PlainTable, session
 from portal.kernel.errors import BadRequest
 from portal.kernel.i18n import _, language
 from portal.web.fields import Field, FieldError, fields_of
@@ -87,7 +87,7 @@ def page(
         return [*conditions(entity), *tail]
 
     axes = None if keys_fixed or archived else _sparse_axes(model, keys, context())
-    counted = _count(model, conditions, axes, exact).scalar_subquery()
+    counted = _count(model, conditions, keys, axes, exact).scalar_subquery()
     columns = [model.id.label("_id"), counted.label("_count"), *(_expression(model, model, k).label(f"k{i}") for i, k in enumerate(keys))]
     if axes is not None and not offset:
         top = _merged(model, keys, axes, window, limit + 1, back)
@@ -218,32 +218,18 @@ def _sparse_axes(model: type[Any], keys: Sequence[Order], ctx: Context) -> list[
     return arrays if sum(len(ids) for _column, ids in arrays) <= MAX_KEYS else None
 
 
-class _Axis:
-    """The table by itself, for reading along one axis.
-
-    The axis keys are the viewer's own ids, so the ORM criterion says nothing new here, and it spoils the planner's estimates: a
-    bitmap of everything visible instead of the first rows of an index. The rows found are joined to the model, whose criterion
-    and row-level security decide as everywhere.
-    """
-
-    def __init__(self, model: type[Any]) -> None:
-        self._columns = {a.key: a.columns[0].name for a in inspect(model).column_attrs}
-        self._table = model.__table__.alias()
-
-    def __getattr__(self, name: str) -> Any:
-        return self._table.c[self._columns[name]]
-
-
 def _along(model: type[Any], column: str, key: Any, conditions: Where) -> tuple[Any, list[Any]]:
-    m = _Axis(model)
+    # The axis keys are the viewer's own ids, so the criterion says nothing new here, and it spoils the planner's estimates: a bitmap
+    # of everything visible instead of the first rows of an index. The rows found are joined to the model, where all rules hold.
+    m = PlainTable(model)
     return m, [getattr(m, column) == key.c.v, m.archived_at.is_(None), *conditions(m)]
 
 
 def _keys(ids: Sequence[int]) -> Any:
-    return func.unnest(bindparam(None, list(ids), ARRAY(BigInteger), unique=True)).table_valued("v").render_derived()
+    return func.unnest(bindparam(None, list(ids), Ids(), unique=True)).table_valued("v").render_derived()
 
 
-def _count(model: type[Any], conditions: Where, axes: Sequence[tuple[str, list[int]]] | None, exact: bool) -> Any:
+def _count(model: type[Any], conditions: Where, keys: Sequence[Order], axes: Sequence[tuple[str, list[int]]] | None, exact: bool) -> Any:
     """How many rows there are, counted only as far as the cap and never by reading the whole table."""
     if axes is not None and not exact:
         parts = []
@@ -260,8 +246,8 @@ def _count(model: type[Any], conditions: Where, axes: Sequence[tuple[str, list[i
         return select(func.least(func.count(), CAP + 1)).select_from(some)
     total: Any = select(literal(1)).select_from(model).where(*conditions(model))
     if not exact:
-        if not conditions(model) and "day" in fields_of(model):
-            total = total.order_by(model.day.desc(), model.id.desc())  # the index by day, not the table from its beginning
+        if keys[0].name == "day":
+            total = total.order_by(*_order_by(model, model, keys, False))  # along the index, not the table from its beginning
         total = total.limit(CAP + 1)
     return select(func.count()).select_from(total.subquery())
 

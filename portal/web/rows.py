@@ -7,11 +7,10 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
-from sqlalchemy import Select, Text, func, inspect, select
+from sqlalchemy import Select, Text, any_, func, inspect, literal, select
 from sqlalchemy import cast as cast_sql
-from sqlalchemy.orm import aliased
 
-from portal.kernel.db import session
+from portal.kernel.db import Ids, PlainTable, session
 from portal.kernel.document import Record, User
 from portal.kernel.i18n import tr
 from portal.web.fields import NONE, Field, fields_of
@@ -132,7 +131,7 @@ def read(
     if not ids:
         return []
     added = {n: e.label(f"x_{n}") for n, e in (extra or {}).items()}
-    statement = select_columns(model, names).add_columns(*added.values()).where(model.id.in_(list(ids)))
+    statement = select_columns(model, names).add_columns(*added.values()).where(model.id == any_(literal(list(ids), Ids())))
     found = session().execute(statement, execution_options={"include_archived": True} if archived else {})
     by_id = {row.id: row for row in unpack(model, names, found, list(added))}
     return [by_id[i] for i in ids if i in by_id]
@@ -154,16 +153,20 @@ def select_columns(model: type[Any], names: Sequence[str]) -> Select[Any]:
 
 def _label_subquery(model: type[Any], f: Field) -> Any:
     target = cast(type[Any], f.target)
-    t = aliased(target)
+    t = PlainTable(target)
     fields = fields_of(target)
     # as text, so that JSON does not turn figures into floats; `_label_values` reads them back
     parts = [getattr(t, n) if fields[n].kind in ("label", "json") else cast_sql(getattr(t, n), Text) for n in label_columns(target)]
-    statement = select(func.jsonb_build_array(*parts)).where(t.id == getattr(model, f.name))
-    if issubclass(target, Record):  # the hook only covers the statement's own models
+    return _looked_up(model, target, t, t.id == getattr(model, f.name), func.jsonb_build_array(*parts))
+
+
+def _looked_up(model: type[Any], target: type[Any], t: PlainTable, where: Any, value: Any) -> Any:
+    """*value* of the row of *target* that *where* finds for a row of *model*, archived or not; NULL when the viewer does not see it."""
+    statement = select(value).where(where)
+    if issubclass(target, Record):
         ctx = context()
         rule = None if ctx.system else visible(target, t, ctx)
-        if rule is not None:
-            statement = statement.where(rule)
+        statement = statement if rule is None else statement.where(rule)
     return statement.correlate(model).scalar_subquery()
 
 
@@ -191,11 +194,8 @@ def _typed(kind: str, value: Any) -> Any:
 
 def through(model: type[Any], target: type[Any], key: str, column: str) -> Any:
     """The value of *column* of the row of *target* whose *key* points to the row of *model*, when the viewer sees it: an expression."""
-    t = aliased(target)
-    statement = select(getattr(t, column)).where(getattr(t, key) == model.id)
-    ctx = context()
-    rule = None if ctx.system else visible(target, t, ctx)
-    return (statement if rule is None else statement.where(rule)).correlate(model).scalar_subquery()
+    t = PlainTable(target)
+    return _looked_up(model, target, t, getattr(t, key) == model.id, getattr(t, column))
 
 
 def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any], extra: Sequence[str] = ()) -> Iterable[Row]:

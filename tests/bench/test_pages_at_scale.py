@@ -7,7 +7,7 @@ import pytest
 
 from portal.bench import parser
 from portal.bench.data import PERSONS, SMALL, Database
-from portal.bench.measure import MAX_SCANNED, client_as, lists, watching
+from portal.bench.measure import client_as, lists, watching
 from tests.factories import services
 
 pytestmark = pytest.mark.req("VIS-14", part="plans")
@@ -35,10 +35,8 @@ def test_a_page_of_lines_is_cheap_for_everybody(person: str, company: tuple[Any,
     with watching(app) as watch:
         results = lists(client_as(app, database, person), watch, person, rounds=1)
     for r in results:
-        assert "status" not in r.fault and "sequence" not in r.fault, r
+        assert "status" not in r.fault and "scan" not in r.fault, r
         assert r.statements <= (8 if "HTML" in r.page else 4), r
-    # whoever sees little has little read
-    assert watch.scanned <= (1000 if person in ("sees nothing", "one project", "member") else MAX_SCANNED), watch
 
 
 def test_the_table_shows_who_sees_what(company: tuple[Any, Database]) -> None:

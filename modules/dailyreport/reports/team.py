@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, bindparam, func, select
+from sqlalchemy import ColumnElement, any_, bindparam, func, select
 
 from modules.dailyreport import rules
 from modules.dailyreport.actions.deciding import decides
@@ -18,7 +18,7 @@ from modules.hr.actions import away
 from modules.hr.models import Department, Employee, Employment
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
-from portal.kernel.db import session
+from portal.kernel.db import Ids, session
 from security.visibility import context, viewer
 
 ZERO = Decimal(0)
@@ -30,7 +30,7 @@ Absences = dict[int, dict[date, str]]
 
 def among(column: Any, ids: Collection[int]) -> ColumnElement[bool]:
     """*column* is one of *ids*, as one array parameter: the same plan at any size."""
-    found: ColumnElement[bool] = column == any_(bindparam(None, list(ids), ARRAY(BigInteger), unique=True))
+    found: ColumnElement[bool] = column == any_(bindparam(None, list(ids), Ids(), unique=True))
     return found
 
 
