@@ -21,7 +21,7 @@ MAX_DONE = 2000
 
 def text(column: str) -> Any:
     """A text column of the line, as far as the reader may see it, read with the line itself."""
-    return lambda model: rows.through(model, LineText, "line_id", column)
+    return lambda _model: rows.Through(LineText, "line_id", column)
 
 
 LINE_TEXTS = {

@@ -20,7 +20,7 @@ class Computed:
     """A column that is no column of the table.
 
     *values* gives it for the ids of a page, in one statement; or *column* makes an expression over the model, read with the row itself
-    (`rows.through` makes one that keeps to the viewer's rules).
+    (`rows.Through`: from another table, under the viewer's rules).
     """
 
     label: Any

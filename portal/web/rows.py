@@ -126,14 +126,16 @@ def read(
 ) -> list[Row]:
     """The records *ids* with columns *names*, in the order of *ids*; the text of every reference comes with them. One statement.
 
-    *extra*: further values by name, as expressions over *model*.
+    *extra*: further values by name, as expressions over *model* or `Through` another table.
     """
     if not ids:
         return []
-    added = {n: e.label(f"x_{n}") for n, e in (extra or {}).items()}
-    statement = select_columns(model, names).add_columns(*added.values()).where(model.id == any_(literal(list(ids), Ids())))
+    added = {n: e.label(f"x_{n}") for n, e in (extra or {}).items() if not isinstance(e, Through)}
+    further = _further(model, {n: e for n, e in (extra or {}).items() if isinstance(e, Through)})
+    statement = select_columns(model, names).add_columns(*added.values(), *(f.column for f in further))
+    statement = statement.where(model.id == any_(literal(list(ids), Ids())))
     found = session().execute(statement, execution_options={"include_archived": True} if archived else {})
-    by_id = {row.id: row for row in unpack(model, names, found, list(added))}
+    by_id = {row.id: row for row in unpack(model, names, found, list(added), further)}
     return [by_id[i] for i in ids if i in by_id]
 
 
@@ -154,10 +156,13 @@ def select_columns(model: type[Any], names: Sequence[str]) -> Select[Any]:
 def _label_subquery(model: type[Any], f: Field) -> Any:
     target = cast(type[Any], f.target)
     t = PlainTable(target)
+    return _looked_up(model, target, t, t.id == getattr(model, f.name), _packed(target, t, label_columns(target)))
+
+
+def _packed(target: type[Any], t: Any, names: Iterable[str]) -> Any:
+    # as text, so that JSON does not turn figures into floats; `_values` reads them back
     fields = fields_of(target)
-    # as text, so that JSON does not turn figures into floats; `_label_values` reads them back
-    parts = [getattr(t, n) if fields[n].kind in ("label", "json") else cast_sql(getattr(t, n), Text) for n in label_columns(target)]
-    return _looked_up(model, target, t, t.id == getattr(model, f.name), func.jsonb_build_array(*parts))
+    return func.jsonb_build_array(*(getattr(t, n) if fields[n].kind in ("label", "json") else cast_sql(getattr(t, n), Text) for n in names))
 
 
 def _looked_up(model: type[Any], target: type[Any], t: PlainTable, where: Any, value: Any) -> Any:
@@ -170,9 +175,9 @@ def _looked_up(model: type[Any], target: type[Any], t: PlainTable, where: Any, v
     return statement.correlate(model).scalar_subquery()
 
 
-def _label_values(target: type[Any], parts: Sequence[Any]) -> list[Any]:
+def _values(target: type[Any], names: Iterable[str], parts: Sequence[Any]) -> list[Any]:
     fields = fields_of(target)
-    return [_typed(fields[n].kind, v) for n, v in zip(label_columns(target), parts, strict=True)]
+    return [_typed(fields[n].kind, v) for n, v in zip(names, parts, strict=True)]
 
 
 def _typed(kind: str, value: Any) -> Any:
@@ -192,19 +197,47 @@ def _typed(kind: str, value: Any) -> Any:
     return value
 
 
-def through(model: type[Any], target: type[Any], key: str, column: str) -> Any:
-    """The value of *column* of the row of *target* whose *key* points to the row of *model*, when the viewer sees it: an expression."""
-    t = PlainTable(target)
-    return _looked_up(model, target, t, getattr(t, key) == model.id, getattr(t, column))
+@dataclass(frozen=True)
+class Through:
+    """The value of *column* of the row of *target* whose *key* points to the row being read, when the viewer sees it."""
+
+    target: type[Any]
+    key: str
+    column: str
 
 
-def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any], extra: Sequence[str] = ()) -> Iterable[Row]:
+@dataclass(frozen=True)
+class _Further:
+    """All values that come through one row of *target*: its columns by the name they get here."""
+
+    target: type[Any]
+    names: dict[str, str]
+    column: Any
+
+
+def _further(model: type[Any], wanted: Mapping[str, Through]) -> list[_Further]:
+    out = []
+    for i, (target, key) in enumerate(dict.fromkeys((w.target, w.key) for w in wanted.values())):
+        t = PlainTable(target)
+        names = {n: w.column for n, w in wanted.items() if (w.target, w.key) == (target, key)}
+        packed = _looked_up(model, target, t, getattr(t, key) == model.id, _packed(target, t, names.values()))
+        out.append(_Further(target, names, packed.label(f"f_{i}")))
+    return out
+
+
+def unpack(
+    model: type[Any], names: Sequence[str], result: Iterable[Any], extra: Sequence[str] = (), further: Sequence[_Further] = ()
+) -> Iterable[Row]:
     """The rows of a statement made by `select_columns`."""
     fields = fields_of(model)
     for found in result:
         got: Mapping[str, Any] = found._mapping
         row = Row(got["_id"], {n: got[f"c_{n}"] for n in names})
         row.values |= {n: got[f"x_{n}"] for n in extra}
+        for i, more in enumerate(further):
+            parts = got[f"f_{i}"]
+            values = [None] * len(more.names) if parts is None else _values(more.target, more.names.values(), parts)
+            row.values |= zip(more.names, values, strict=True)
         row.values.setdefault("id", row.id)
         for name in names:
             f = fields[name]
@@ -213,5 +246,7 @@ def unpack(model: type[Any], names: Sequence[str], result: Iterable[Any], extra:
             parts = got[f"l_{name}"]
             row.values[f"_{name}_seen"] = parts is not None
             stored = got[f"s_{name}"] if f.stored_label else None
-            row.labels[name] = label_of(f.target, _label_values(f.target, parts)) if parts is not None else (stored or None)
+            row.labels[name] = (
+                label_of(f.target, _values(f.target, label_columns(f.target), parts)) if parts is not None else (stored or None)
+            )
         yield row
