@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 
 from modules.dailyreport.actions.admission import LineEntry, ReportEntry
-from modules.dailyreport.actions.writing import add_line, as_entry, change_line, change_report, create_report
+from modules.dailyreport.actions.programs import add_line, as_entry, change_line, change_report, create_report
 from modules.dailyreport.models import ClosedMonth, DailyReport, LineText, ReportComment, ReportLike, ReportLine
 from portal.kernel.db import session
 from portal.kernel.errors import Conflict, Invalid

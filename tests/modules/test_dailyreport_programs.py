@@ -55,13 +55,13 @@ class TestPrograms:
         assert act(client, f"{LINES}{more}/submit").status_code == 409  # nine hours, and no mark
 
     def test_a_line_added_meanwhile_is_not_taken_away(self, app, session_as, client_as, workday, fresh_db, sql):
-        from modules.dailyreport.actions import writing
+        from modules.dailyreport.actions import programs
         from modules.dailyreport.actions.admission import LineEntry
         from portal.kernel.errors import Conflict
 
         client = client_as("member.wang")
         report = client.post(REPORTS, json={"day": workday.isoformat()}).get_json()["id"]
-        found = writing._own_open
+        found = programs._own_open
 
         def late(report_id):
             read = found(report_id)
@@ -72,9 +72,9 @@ class TestPrograms:
             return read
 
         with pytest.MonkeyPatch.context() as monkey, session_as("member.wang"):
-            monkey.setattr(writing, "_own_open", late)
+            monkey.setattr(programs, "_own_open", late)
             with pytest.raises(Conflict):
-                writing.add_line(report, LineEntry(Decimal(2), "", None, "training"))
+                programs.add_line(report, LineEntry(Decimal(2), "", None, "training"))
         assert sql("select category from dailyreport_line where report_id = :r and archived_at is null", r=report) == [("meeting",)]
 
     @pytest.mark.parametrize(
