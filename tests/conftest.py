@@ -13,8 +13,8 @@ from flask import Flask, g
 from flask.testing import FlaskClient
 
 from config import Settings
-from tests.factories import services
-from tests.factories.services import Database
+from tests.factories import databases
+from tests.factories.databases import Database
 
 pytest_plugins = ["tests.factories.around"]
 SECRET = "tests-tests-tests-tests-tests-tests-0"
@@ -26,13 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ.setdefault(services.RUN, uuid.uuid4().hex[:8])  # processes of pytest-xdist inherit it
+    os.environ.setdefault(databases.RUN, uuid.uuid4().hex[:8])  # processes of pytest-xdist inherit it
     os.environ.setdefault("SHUNIU_SECRET_KEY", SECRET)  # tests without the application still ask for the company's zone
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and os.environ.get("SHUNIU_TEST_KEEP") != "1":
-        services.drop_all(os.environ[services.RUN])
+        databases.drop_all(os.environ[databases.RUN])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -283,7 +283,7 @@ def raw_as(database: Database, token_of: Callable[..., str]) -> Callable[[str | 
 
     @contextmanager
     def opened(username: str | None) -> Iterator[psycopg.Connection[Any]]:
-        with psycopg.connect(services.dsn(make_url(database.url("SHUNIU_TEST_PG_APP_URL")))) as conn:
+        with psycopg.connect(databases.dsn(make_url(database.url("SHUNIU_TEST_PG_APP_URL")))) as conn:
             if username != "":
                 conn.execute("select app_begin(%s, 'test', '')", [token_of(username) if username else ""])
             try:

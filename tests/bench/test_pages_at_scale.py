@@ -8,7 +8,7 @@ import pytest
 from portal.bench import parser
 from portal.bench.data import PERSONS, SMALL, Database
 from portal.bench.measure import client_as, lists, watching
-from tests.factories import services
+from tests.factories.servers import needed
 
 pytestmark = pytest.mark.req("VIS-14", part="plans")
 
@@ -18,7 +18,7 @@ def company() -> Iterator[tuple[Any, Database]]:
     from portal.kernel import settings as active
     from security import manager
 
-    services.variable("SHUNIU_TEST_PG_SUPER_URL", "PostgreSQL")
+    needed("SHUNIU_TEST_PG_SUPER_URL", "PostgreSQL")
     before = active._active
     database = Database(SMALL, keep=False)
     manager._permissions.clear()

@@ -19,7 +19,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
 from tests.conftest import SECRET
-from tests.factories import services
+from tests.factories import databases
 from tests.factories.around import free_port
 
 PROJECT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ assert database.load_sample(app)
 """
 
 
-class SampleDatabase(services.Database):
+class SampleDatabase(databases.Database):
     """A database with the sample company; the run's template of it is made once."""
 
     def __init__(self, worker: str) -> None:
@@ -50,7 +50,7 @@ class SampleDatabase(services.Database):
         self.name, self.template = f"{self.name}_sample", f"{self.template}_sample"
 
 
-def environment(database: services.Database, **more: str) -> dict[str, str]:
+def environment(database: databases.Database, **more: str) -> dict[str, str]:
     """Environment of a portal process on *database*; *more* are settings by name."""
     env = {k: v for k, v in os.environ.items() if k != "DATABASE_URL" and (not k.startswith("SHUNIU_") or k.startswith("SHUNIU_TEST_"))}
     chosen = {
@@ -66,7 +66,7 @@ def environment(database: services.Database, **more: str) -> dict[str, str]:
     return env | {f"SHUNIU_{name.upper()}": value for name, value in chosen.items()} | {"PYTHONUNBUFFERED": "1"}
 
 
-def prepare(database: services.Database) -> None:
+def prepare(database: databases.Database) -> None:
     """Migrate *database* and load the sample company."""
     subprocess.run([sys.executable, "-c", PREPARE], env=environment(database), cwd=PROJECT, check=True, timeout=300)
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.factories import services
+from tests.factories.servers import needed
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
-    return services.variable("SHUNIU_TEST_REDIS_URL", "Redis")
+    return needed("SHUNIU_TEST_REDIS_URL", "Redis")
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def keycloak() -> SimpleNamespace:
     """The identity provider: issuer, client_secret, admin_user, admin_password, pid, portal_url and `token(username)`."""
     import requests
 
-    issuer = services.variable("SHUNIU_TEST_OIDC_ISSUER", "Keycloak")
+    issuer = needed("SHUNIU_TEST_OIDC_ISSUER", "Keycloak")
 
     def token(username: str, password: str = "shuniu-demo") -> str:
         form = {"grant_type": "password", "client_id": "portal-demo-cli", "username": username, "password": password}
@@ -53,7 +53,7 @@ def browser() -> Iterator[Any]:
     """One Chromium for the process."""
     from playwright.sync_api import sync_playwright
 
-    program = services.variable("SHUNIU_TEST_CHROMIUM", "the browser")
+    program = needed("SHUNIU_TEST_CHROMIUM", "the browser")
     extra = json.loads(os.environ.get("SHUNIU_TEST_CHROMIUM_ENV") or "{}")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], env={**os.environ, **extra})

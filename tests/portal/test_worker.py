@@ -22,8 +22,8 @@ from config import Settings
 from portal.kernel import broker, outbox, worker
 from portal.kernel import settings as active
 from portal.kernel.db import unrestricted
-from tests.factories import services
 from tests.factories.around import free_port
+from tests.factories.servers import needed
 
 heard: list[Any] = []
 
@@ -38,7 +38,7 @@ class Redis:
 
     def __init__(self, folder: Path) -> None:
         program = os.environ.get("SHUNIU_TEST_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
-        self.program = program or services.variable("SHUNIU_TEST_REDIS_SERVER", "a Redis server program")
+        self.program = program or needed("SHUNIU_TEST_REDIS_SERVER", "a Redis server program")
         self.folder, self.port = folder, free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
@@ -237,7 +237,7 @@ def effects(app: Flask, superuser: Any) -> Iterator[None]:
 
 @pytest.mark.req("ALR-06", part="worker killed")
 @pytest.mark.redis
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the children in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the children in /proc, which Linux has")
 def test_reminders_survive_killed_workers_and_killed_redis(
     app: Flask,
     settings: Settings,
@@ -306,7 +306,7 @@ def test_reminders_survive_killed_workers_and_killed_redis(
 
 
 @pytest.mark.req("ALR-09", part="supervision")
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the children in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the children in /proc, which Linux has")
 def test_a_killed_worker_is_replaced_and_children_end_with_their_supervisor(app: Flask, settings: Settings, tmp_path: Path) -> None:
     workers = Workers(settings, None, 1, tmp_path / "workers.log")
     try:

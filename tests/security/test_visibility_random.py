@@ -14,7 +14,7 @@ from portal.kernel import calendar
 from portal.kernel.document import records
 from security.visibility import changeable, context, visible
 from tests.factories.company import PEOPLE
-from tests.factories.services import dsn
+from tests.factories.databases import dsn
 from tests.security.oracle import Oracle
 
 PERSONS = sorted(PEOPLE)

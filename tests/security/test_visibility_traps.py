@@ -124,7 +124,7 @@ def test_pooled_connections_do_not_mix_people(app, request_as, user_id, superuse
 def test_autocommit_reads_nothing(database, token_of):
     from sqlalchemy.engine import make_url
 
-    from tests.factories.services import dsn
+    from tests.factories.databases import dsn
 
     with psycopg.connect(dsn(make_url(database.url("SHUNIU_TEST_PG_APP_URL"))), autocommit=True) as conn:
         conn.execute("select app_begin(%s, '', '')", [token_of("hr")])

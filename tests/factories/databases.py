@@ -1,4 +1,4 @@
-"""The services a test run finds in its environment, and the databases it makes for itself.
+"""The databases a test run makes for itself.
 
 One template database per run: migrated, with the invented company in it. Every process of the run works in a clone of its own,
 made anew for every test module.
@@ -12,25 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
-FAST = os.environ.get("SHUNIU_TEST_FAST") == "1"
+from tests.factories.servers import needed
+
 RUN = "SHUNIU_TEST_RUN"
 PREFIX = "shuniu_test_"
-
-
-def variable(name: str, what: str) -> str:
-    """Environment variable *name*; without it the test fails (or is skipped by `check --fast`), saying what to do."""
-    value = os.environ.get(name, "")
-    if value:
-        return value
-    if FAST:
-        pytest.skip(f"needs {what}; left out by --fast")
-    if name in ("SHUNIU_TEST_PG_SUPER_URL",) or os.environ.get("CI", "").lower() == "true":
-        pytest.fail(f"{what} is missing ({name} is not set): run the tests with `python3 run.py test`", pytrace=False)
-    pytest.skip(f"{what} is missing ({name} is not set)")
 
 
 def dsn(url: URL) -> str:
@@ -45,13 +33,13 @@ class Database:
         self.run = os.environ[RUN]
         self.name = f"{PREFIX}{self.run}_{worker}"
         self.template = f"{PREFIX}{self.run}_template"
-        self.super_server = make_url(variable("SHUNIU_TEST_PG_SUPER_URL", "PostgreSQL"))
+        self.super_server = make_url(needed("SHUNIU_TEST_PG_SUPER_URL", "PostgreSQL"))
         self.make = make
         self.generation = 0
 
     def url(self, variable_name: str) -> str:
         """The address of this database for the role whose address of the server's first database is in *variable_name*."""
-        return make_url(variable(variable_name, "PostgreSQL")).set(database=self.name).render_as_string(hide_password=False)
+        return make_url(needed(variable_name, "PostgreSQL")).set(database=self.name).render_as_string(hide_password=False)
 
     def super_dsn(self, database: str | None = None) -> str:
         """libpq address of this (or another) database for the superuser."""
