@@ -16,7 +16,7 @@ from modules.project.events import ProjectRenamed
 from portal.kernel import calendar
 from portal.kernel.db import session
 from portal.kernel.events import after, on
-from portal.kernel.i18n import _, _l
+from portal.kernel.i18n import _, _l, listed
 from portal.notify.notices import Message, notice_kind, notify
 from portal.notify.rules import Scan, warning_rule
 from portal.notify.warnings import scan_soon
@@ -54,7 +54,7 @@ def _team_missing(record: Any, day: str, people: list[int]) -> Message:
     )
     text = day_words(date.fromisoformat(day))
     title = _("%(n)s reports of %(day)s are missing in your team", n=len(names), day=text)
-    return Message(title, "、".join(names), f"/team-board/?by=day&day={day}", "warn")
+    return Message(title, listed(names), f"/team-board/?by=day&day={day}", "warn")
 
 
 @notice_kind("dailyreport.returned", title=_l("A line of your report was returned"), mail="now")

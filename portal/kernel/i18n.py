@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ DEFAULT = "zh"
 
 _ = gettext
 _l = lazy_gettext
-__all__ = ["_", "_l", "ngettext", "tr", "language", "sources", "compile_catalogues"]
+__all__ = ["_", "_l", "ngettext", "tr", "language", "listed", "sources", "compile_catalogues"]
 
 _lock = threading.Lock()
 
@@ -33,6 +34,11 @@ def tr(label: Any) -> str:
     if not isinstance(label, dict):
         return "" if label is None else str(label)
     return label.get(language()) or label.get(DEFAULT) or next(iter(label.values()), "")
+
+
+def listed(texts: Iterable[Any]) -> str:
+    """Several texts as one, as the reader's language separates them."""
+    return ("、" if language() == "zh" else ", ").join(str(t) for t in texts)
 
 
 def sources(lang: str = "zh") -> list[Path]:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from portal.kernel import calendar
 from portal.kernel.db import Base
 from portal.kernel.document import SYSTEM_COLUMNS, User, humanise
-from portal.kernel.i18n import _, _l
+from portal.kernel.i18n import _, _l, listed
 from portal.kernel.i18n import tr as tr
 from portal.web import words
 
@@ -156,6 +156,12 @@ def _read_int(f: Field, text: str) -> int:
     return value
 
 
+def _read_id(f: Field, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):  # no thousands separators: "1,2" is no person 12
+        raise FieldError(_("Must be a whole number"))
+    return _read_int(f, text)
+
+
 def _read_decimal(f: Field, text: str) -> Decimal:
     try:
         value = Decimal(text.replace(",", "").replace("，", ""))
@@ -226,8 +232,8 @@ _READ: dict[str, Callable[[Field, str], Any]] = {
     "choice": _read_text,
     "state": _read_text,
     "integer": _read_int,
-    "ref": _read_int,
-    "person": _read_int,
+    "ref": _read_id,
+    "person": _read_id,
     "decimal": _read_decimal,
     "money": _read_decimal,
     "hours": _read_decimal,
@@ -259,7 +265,7 @@ _SHOW: dict[str, Callable[[Field, Any], str]] = {
     "bool": lambda f, v: _("Yes") if v else _("No"),
     "choice": lambda f, v: str(f.choices.get(v, v)),
     "state": lambda f, v: str(f.choices.get(v, v)),
-    "multichoice": lambda f, v: "、".join(str(f.choices.get(x, x)) for x in v),
+    "multichoice": lambda f, v: listed(f.choices.get(x, x) for x in v),
     "label": lambda f, v: tr(v),
     "json": lambda f, v: ", ".join(f"{k}: {x}" for k, x in v.items()) if isinstance(v, dict) else str(v),
 }

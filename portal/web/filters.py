@@ -150,15 +150,17 @@ def from_page(model: type[Any], allowed: Sequence[str], args: Mapping[str, list[
         if edge not in ("", "from", "to"):
             raise BadRequest(_("There is no filter “%(name)s”.", name=_short(key)), code="unknown_filter")
         f = fields_of(model).get(name)
+        if len(given) > 1 and (edge or (f is not None and f.kind not in CHOSEN)):
+            raise BadRequest(_("The filter “%(name)s” takes one value.", name=_short(key)), code="one_value")
         if edge:
-            out.append(_edge(condition(model, allowed, name, "ge" if edge == "from" else "le", given[-1]), given[-1]))
+            out.append(_edge(condition(model, allowed, name, "ge" if edge == "from" else "le", given[0]), given[0]))
         elif f is not None and f.kind in CHOSEN:
             given = several(given)
             out.append(condition(model, allowed, name, "in" if len(given) > 1 else "eq", given if len(given) > 1 else given[0]))
         elif f is not None and f.kind in ("text", "longtext", "email", "label", "multichoice"):
-            out.append(condition(model, allowed, name, "ct", given[-1]))
+            out.append(condition(model, allowed, name, "ct", given[0]))
         else:
-            out.append(condition(model, allowed, name, "eq", given[-1]))
+            out.append(condition(model, allowed, name, "eq", given[0]))
     if len(out) > MAX_FILTERS:
         raise BadRequest(_("At most %(n)s filters", n=MAX_FILTERS), code="too_many_filters")
     return out

@@ -8,7 +8,7 @@ from flask_appbuilder import BaseView
 from werkzeug.wrappers import Response
 
 from portal.kernel.errors import BadRequest, Invalid, NotFound
-from portal.kernel.i18n import _
+from portal.kernel.i18n import _, listed
 from portal.web import exporting, forms, frame, listing, query, recordpage, rows, views
 from portal.web.access import may, require, route
 from portal.web.declared import Declared
@@ -110,7 +110,7 @@ class ListPages(Declared, BaseView):  # type: ignore[misc]
         if not self.searched():
             return None
         fields = fields_of(self.model)
-        return "、".join(str(fields[n].label) for n in self.searched())
+        return listed(fields[n].label for n in self.searched())
 
     def _around(self, settings: views.Settings, args: Mapping[str, list[str]]) -> dict[str, Any]:
         query_string = listing.address("", {k: v for k, v in args.items() if k not in ("after", "before", "count", "view")}).lstrip("?")

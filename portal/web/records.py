@@ -15,7 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from portal.kernel.db import session
 from portal.kernel.document import Record, User, records
 from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PortalError, Refusal
-from portal.kernel.i18n import _
+from portal.kernel.i18n import _, listed
 from portal.web import dberrors
 from portal.web.fields import fields_of
 from security.transitions import state_label
@@ -148,7 +148,7 @@ def archive(model: type[R], pk: int, version: int | None) -> None:
         users = [(c, n) for c, n in ((c, _count(s, c, key, pk)) for c, key in others) if n]
         if users:
             raise Refusal(
-                _("Still in use by: %(what)s.", what="、".join(f"{c.__label_plural__ or c.__name__} ({n})" for c, n in users)),
+                _("Still in use by: %(what)s.", what=listed(f"{c.__label_plural__ or c.__name__} ({n})" for c, n in users)),
                 code="in_use",
             )
         at = s.scalar(select(func.now()))

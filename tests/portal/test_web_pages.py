@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import orjson
 import pytest
 from flask import g
 
@@ -63,11 +64,20 @@ class TestList:
             "size=abc",
             "after=abc",
             "f.pinned=maybe",
+            "f.pinned=1&f.pinned=0",
+            "f.from_day.from=2026-01-01&f.from_day.from=2026-02-01",
         ],
     )
     def test_what_it_does_not_know_is_400(self, client_as, query):
         got = client_as("hr").get(f"{BASE}/?{query}")
         assert got.status_code == 400 and "<h1>" in got.text
+
+    @pytest.mark.parametrize("people", ["1,2,", "1,,2", ",1", "1 2", "٣"])
+    def test_several_people_are_not_one_number(self, client_as, people):
+        c = client_as("leader")
+        assert c.get("/daily-reports/", query_string={"f.author_id": people}).status_code == 400
+        q = orjson.dumps({"filters": [{"col": "author_id", "opr": "eq", "value": people}]}).decode()
+        assert c.get("/api/v1/daily-reports/", query_string={"q": q}).status_code == 400
 
     def test_filters_of_the_page(self, client_as, fresh_db):
         c = client_as("hr")
