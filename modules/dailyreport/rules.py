@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 STANDARD_HOURS = Decimal("8")
 DAY_HOURS = Decimal("24")
 ZERO = Decimal("0")
+FILL_WANTED = Fraction(4, 5)
+"""A lower fill rate is marked."""
 
 
 class Fault(StrEnum):
@@ -141,9 +143,17 @@ def over_allocated(hours: Decimal, due_days: int) -> bool:
     return hours > due_days * STANDARD_HOURS
 
 
+def rounded(value: Fraction, places: int) -> Decimal:
+    """*value* with so many decimal places, half away from zero."""
+    scaled = (abs(value) * 10**places + Fraction(1, 2)).__floor__()
+    return Decimal(scaled if value >= 0 else -scaled).scaleb(-places)
+
+
 def four_places(value: Fraction | None) -> Decimal | None:
-    """A ratio as shown and sent: four places, half up."""
-    if value is None:
-        return None
-    scaled = (abs(value) * 10000 + Fraction(1, 2)).__floor__()
-    return Decimal(scaled if value >= 0 else -scaled).scaleb(-4)
+    """A ratio as sent: four places."""
+    return None if value is None else rounded(value, 4)
+
+
+def percentage(value: Fraction) -> Decimal:
+    """A ratio as people read it: in per cent, one place."""
+    return rounded(value * 100, 1)

@@ -58,11 +58,11 @@ def money(value: Decimal | int | None) -> str:
     return decimal(value) if value else NONE
 
 
-def hours(value: Decimal | float | int | None) -> str:
+def hours(value: Decimal | int | None) -> str:
     """`7.5`, `8.0`."""
     if value is None:
         return NONE
-    amount = Decimal(str(value))
+    amount = Decimal(value)
     return f"{amount:.2f}".removesuffix("0") if amount == amount.quantize(Decimal("0.1")) else f"{amount:.2f}"
 
 

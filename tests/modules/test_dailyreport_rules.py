@@ -112,6 +112,8 @@ class TestStatistics:
     def test_worked_figures(self):
         assert rules.four_places(rules.fill_rate(33, 36)) == Decimal("0.9167")
         assert rules.four_places(rules.timeliness(31, 36)) == Decimal("0.8611")
+        shown = [str(rules.percentage(x)) for x in (Fraction(31, 36), Fraction(9, 8), Fraction(-1, 800))]
+        assert shown == ["86.1", "112.5", "-0.1"]
         assert rules.saturation(Decimal("36"), 4) == Fraction(9, 8)
         assert rules.utilisation(Decimal("24"), 4) == Fraction(3, 4)
         assert rules.utilisation(Decimal("8"), 0) is None

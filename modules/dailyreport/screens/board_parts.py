@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,9 +32,9 @@ def heads_people(ctx: Context) -> bool:
     return bool(ctx.ids("headed_departments")) or "staff" in ctx.scopes
 
 
-def percent(value: Any) -> str:
+def percent(value: Fraction | None) -> str:
     """A ratio as people read it: 86.1%."""
-    return words.NONE if value is None else f"{float(value) * 100:.1f}%".replace(".0%", "%")
+    return words.NONE if value is None else f"{rules.percentage(value)}%".replace(".0%", "%")
 
 
 def figures(result: Board, period: Period) -> list[dict[str, Any]]:
@@ -187,9 +188,9 @@ def chart(result: Board) -> dict[str, Any] | None:
     ranked = sorted(totals, key=lambda label: (label not in on_projects, -totals[label], label))  # projects first: they are the question
     top, others = ranked[:SERIES], ranked[SERIES:]
     days = [d for d in result.period.days if d <= result.today and any((label, d) in by_day for label in ranked)]
-    series = [{"name": brief(label), "values": [float(by_day[label, d]) for d in days]} for label in top]
+    series = [{"name": brief(label), "values": [by_day[label, d] for d in days]} for label in top]
     if others:
-        series.append({"name": _("Others"), "values": [float(sum((by_day[label, d] for label in others), ZERO)) for d in days]})
+        series.append({"name": _("Others"), "values": [sum((by_day[label, d] for label in others), ZERO) for d in days]})
     sentence = _(
         "%(this)s %(part)s of %(whole)s h (%(rate)s) went into %(label)s; %(outside)s were on no project.",
         this=result.period.this,

@@ -6,6 +6,7 @@ from typing import Any
 from flask import request
 from sqlalchemy import select
 
+from modules.dailyreport import rules
 from modules.dailyreport.reports.period import day_words
 from modules.dailyreport.reports.project_hours import WEEKS, my_projects, project_hours
 from modules.dailyreport.screens.board_parts import percent
@@ -48,7 +49,7 @@ class ProjectHoursPage(Page):
             return self.render("dailyreport/project_hours.html", project=None, projects=[])
         found = project_hours(project, until)
         rows = "/daily-report-lines/?" + f"f.project_id={project.id}"
-        planned = float(project.planned_hours) or None
+        used = rules.ratio(found.total, project.planned_hours)
 
         def opened(person: int | None = None, week: date | None = None, state: str = "") -> str:
             address = rows + (f"&f.author_id={person}" if person else "") + (f"&f.state={state}" if state else "")
@@ -63,8 +64,8 @@ class ProjectHoursPage(Page):
             found=found,
             opened=opened,
             subtitle=str(project),
-            used=percent(float(found.total) / planned if planned else None),
-            over=planned is not None and float(found.total) > planned,
+            used=percent(used),
+            over=used is not None and used > 1,
             previous=f"{base}&until={(until - step).isoformat()}",
             following=f"{base}&until={min(until + step, calendar.today()).isoformat()}" if until < calendar.today() else None,
             chart=_chart(found) if found.may_see_hours else None,
@@ -85,12 +86,12 @@ def _chart(found: Any) -> dict[str, Any] | None:
             who=best.name,
             part=words.hours(best.total),
             whole=words.hours(found.total),
-            rate=percent(float(best.total) / float(found.total)),
+            rate=percent(rules.ratio(best.total, found.total)),
         ),
         "data": {
             "unit": "h",
             "labels": [f"{w.month}-{w.day}" for w in found.weeks],
-            "series": [{"name": w.name, "values": [float(w.weeks.get(week, 0)) for week in found.weeks]} for w in top],
+            "series": [{"name": w.name, "values": [w.weeks.get(week, 0) for week in found.weeks]} for w in top],
             "horizontal": False,
             "stack": True,
         },

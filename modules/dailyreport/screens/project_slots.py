@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import func, select
 
+from modules.dailyreport import rules
 from modules.dailyreport.models import ReportLine
 from modules.dailyreport.reports.project_hours import sees_hours
 from modules.dailyreport.screens.board_parts import percent
@@ -28,6 +29,6 @@ def reported_hours(project_id: int) -> Iterator[Figure]:
         .group_by(Project.id)
     )
     planned, used = session().execute(statement).one()
-    share = used / planned if planned else None
+    share = rules.ratio(used, planned)
     tone = "risk" if share is not None and share > 1 else ""
     yield Figure(_l("Reported hours"), words.hours(used), percent(share), tone, f"/project-hours/?project={project_id}")

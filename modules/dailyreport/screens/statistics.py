@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from flask import request
 
+from modules.dailyreport import rules
 from modules.dailyreport.reports.period import KINDS, Period, period_of
 from modules.dailyreport.reports.statistics import Statistics, statistics, trend
 from modules.dailyreport.reports.team import Unit, people_of, units
@@ -71,6 +72,7 @@ class ReportStatistics(Page):
             shares=found.shares[:12],
             opened=lambda base, **more: opened(base, period, **more),
             percent=percent,
+            wanted=rules.FILL_WANTED,
             words=words,
         )
 
@@ -94,7 +96,7 @@ class ReportStatistics(Page):
                 "hint": _(
                     "%(done)s of %(due)s due, %(missing)s missing", done=found.total("submitted"), due=found.total("due"), missing=missing
                 ),
-                "tone": "risk" if found.fill_rate is not None and found.fill_rate < 0.8 else "",
+                "tone": "risk" if found.fill_rate is not None and found.fill_rate < rules.FILL_WANTED else "",
                 "url": link("/daily-reports/", **{"f.state": "submitted"}),
             },
             {
@@ -135,22 +137,21 @@ def opened(base: str, period: Period, **more: Any) -> str:
 
 
 def _trend_chart(people: Any, period: Period) -> dict[str, Any] | None:
-    weeks = [w for w in trend(people, period) if w.rate is not None]
-    if len(weeks) < 2:
+    rates = {w.period: w.rate for w in trend(people, period) if w.rate is not None}
+    if len(rates) < 2:
         return None
-    last, first = weeks[-1], weeks[0]
-    difference = float((last.rate or 0) - (first.rate or 0)) * 100
+    first, *_between, last = rates.values()
     return {
         "sentence": _(
             "The fill rate went from %(first)s to %(last)s in %(n)s weeks (%(difference)s points).",
-            first=percent(first.rate),
-            last=percent(last.rate),
-            n=len(weeks),
-            difference=f"{difference:+.1f}",
+            first=percent(first),
+            last=percent(last),
+            n=len(rates),
+            difference=f"{rules.percentage(last - first):+}",
         ),
         "data": {
             "unit": "%",
-            "labels": [f"{w.period.start.month}-{w.period.start.day}" for w in weeks],
-            "series": [{"name": _("Fill rate"), "values": [round(float(w.rate or 0) * 100, 1) for w in weeks]}],
+            "labels": [f"{week.start.month}-{week.start.day}" for week in rates],
+            "series": [{"name": _("Fill rate"), "values": [rules.percentage(rate) for rate in rates.values()]}],
         },
     }
