@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Table, literal_column, select, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 from portal.kernel.db import Base
 from portal.kernel.document import Record, records
@@ -40,7 +41,7 @@ def ensure_roles(conn: Connection) -> None:
             try:
                 with conn.begin_nested():
                     conn.exec_driver_sql(f"create role {role} nologin")
-            except Exception:  # two databases of one cluster migrate at once
+            except DBAPIError:  # two databases of one cluster migrate at once
                 if not conn.execute(text("select 1 from pg_roles where rolname = :r"), {"r": role}).scalar():
                     raise
     members = {

@@ -71,7 +71,7 @@ class Steps:
             began = time.monotonic()
             result = step()
             self.say(name, f"{result} ({time.monotonic() - began:.1f} s)")
-        except Exception as error:
+        except Exception as error:  # the step's thread ends here; `run` tells what failed
             if self.cancelled:  # ended by us, not by a fault of its own
                 return
             self.failed[name] = error

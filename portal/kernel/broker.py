@@ -82,7 +82,7 @@ class _Bell:
             try:
                 self._send()
                 self._down = False
-            except Exception as error:
+            except Exception as error:  # a doorbell that fails only costs time: its thread must not end
                 if not self._down:
                     log.warning("doorbell.unreachable", error=f"{type(error).__name__}: {error}", effect="workers look every few seconds")
                 self._down = True

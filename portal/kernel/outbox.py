@@ -177,7 +177,7 @@ def deliver(letter: Letter, token: str) -> bool:
             function(**letter.payload)
             s.flush()
             s.execute(_DONE, {"id": letter.id})
-    except Exception as error:
+    except Exception as error:  # whatever a handler raises is recorded, and tried again
         dead = _failed(letter, token, error)
         bound.warning("outbox.dead" if dead else "outbox.failed", error=problem_of(error))
         return False

@@ -75,7 +75,7 @@ class Drainer:
             except DBAPIError as error:
                 # the database is away: the rows wait for us there
                 log.warning("outbox.unreachable", error=str(error.orig))
-            except Exception:
+            except Exception:  # the last resort of this thread: whatever it is, the next look is taken
                 log.exception("outbox.look_failed")
 
 
@@ -104,7 +104,7 @@ class Scheduler:
                 self._lead()
             except DBAPIError as error:
                 log.warning("scheduler.database_lost", error=str(error.orig))
-            except Exception:
+            except Exception:  # the last resort of this thread: whatever it is, the next tick comes
                 log.exception("scheduler.tick_failed")
             self._stop.wait(TICK)
 

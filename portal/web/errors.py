@@ -7,7 +7,7 @@ import structlog
 from flask import Flask, Response, g, render_template, request
 from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -161,5 +161,5 @@ def _forget() -> None:
     # whatever the failed request did is undone before the error page is made
     try:
         db.session.rollback()
-    except Exception:
+    except SQLAlchemyError:
         db.session.remove()

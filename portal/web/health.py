@@ -100,7 +100,7 @@ def _cached(name: str, f: Check) -> str:
         if time.monotonic() - at > 5:
             try:
                 result = f()
-            except Exception as e:
+            except Exception as e:  # a module's own check may raise anything; the answer names it
                 result = f"cannot be reached ({type(e).__name__})"
             _results[name] = (time.monotonic(), result)
     return result
