@@ -168,6 +168,7 @@ def _store_lines(report: DailyReport, entry: ReportEntry, editable: dict[int, Re
 
 
 def target_of(line: ReportLine) -> tuple[int | None, str | None]:
+    """Project and kind of work of *line*; with another target it is another line."""
     return line.project_id, line.category
 
 
