@@ -4,26 +4,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text, false, inspect, or_, select, text
-from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy import FetchedValue, ForeignKey, Numeric, Text, false, inspect, or_, select, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modules.project.events import MemberJoined, ProjectRenamed
 from portal.kernel.calendar import today
+from portal.kernel.columns import BY_ACTION, checked, never_overlapping, ordered_period
 from portal.kernel.db import Label
 from portal.kernel.document import Document, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l, tr
 from security.visibility import acting
-
-BY_ACTION: dict[str, Any] = {"readonly": True, "protected": True}
-"""Columns that only named actions write: no form shows them for writing and the application role has no grant."""
-
-
-def checked(name: str, condition: str, message: Any, field: str = "") -> CheckConstraint:
-    """Constraint with what to tell the person who breaks it, at *field*."""
-    return CheckConstraint(condition, name=name, info={"message": message, "field": field})
 
 
 class Domain(Record):
@@ -177,16 +169,14 @@ class ProjectMember(Record):
     role: Mapped[ProjectRole] = relationship()
 
     __table_args__ = (
-        checked("project_member_ordered", "to_day IS NULL OR to_day > from_day", _l("The end must be after the beginning."), "to_day"),
+        ordered_period("project_member_ordered"),
         checked("project_member_hours", "planned_hours >= 0", _l("Not below zero."), "planned_hours"),
-        ExcludeConstraint(
-            (text("int8range(project_id, project_id, '[]')"), "&&"),
-            (text("int8range(user_id, user_id, '[]')"), "&&"),
-            (text("daterange(from_day, to_day)"), "&&"),
-            using="gist",
-            where=text("archived_at IS NULL"),
-            name="project_member_apart",
-            info={"message": _l("This person is already on the team in that period."), "field": "user_id"},
+        never_overlapping(
+            "project_member_apart",
+            "project_id",
+            "user_id",
+            message=_l("This person is already on the team in that period."),
+            field="user_id",
         ),
     )
 

@@ -8,14 +8,12 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, FetchedValue, ForeignKey, In
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portal.kernel.columns import BY_ACTION
 from portal.kernel.document import Record, User, live_unique
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l, tr
 from portal.notify import rules
 from security.roles import BUILT_IN
-
-FIXED = {"readonly": True, "protected": True}
-"""Columns only the system writes: the application role has no grant on them."""
 
 SEVERITIES = {"info": _l("Hint"), "warn": _l("Warning"), "risk": _l("Risk")}
 SEVERITY_TONES = {"info": "info", "warn": "warn", "risk": "risk"}
@@ -33,12 +31,12 @@ class Notice(Record):
     __label__ = _l("Notice")
     __label_plural__ = _l("Notices")
 
-    receiver_id: Mapped[int] = mapped_column(ForeignKey(User.id), info={"label": _l("Receiver"), "lookup": "employees", **FIXED})
-    kind: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), **FIXED})
-    record_type: Mapped[str | None] = mapped_column(Text, info={"label": _l("Kind of record"), **FIXED})
-    record_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Record"), **FIXED})
-    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **FIXED})
-    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **FIXED})
+    receiver_id: Mapped[int] = mapped_column(ForeignKey(User.id), info={"label": _l("Receiver"), "lookup": "employees", **BY_ACTION})
+    kind: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), **BY_ACTION})
+    record_type: Mapped[str | None] = mapped_column(Text, info={"label": _l("Kind of record"), **BY_ACTION})
+    record_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Record"), **BY_ACTION})
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **BY_ACTION})
+    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **BY_ACTION})
     read_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Read")})
 
     __table_args__ = (
@@ -65,11 +63,11 @@ class Delivery(Record):
     __label_plural__ = _l("Deliveries")
     STATES = ("waiting", "held", "sent", "skipped", "failed")
 
-    notice_id: Mapped[int] = mapped_column(ForeignKey(Notice.id), info={"label": _l("Notice"), **FIXED})
+    notice_id: Mapped[int] = mapped_column(ForeignKey(Notice.id), info={"label": _l("Notice"), **BY_ACTION})
     receiver_id: Mapped[int] = mapped_column(
-        ForeignKey(User.id), index=True, info={"label": _l("Receiver"), "lookup": "employees", **FIXED}
+        ForeignKey(User.id), index=True, info={"label": _l("Receiver"), "lookup": "employees", **BY_ACTION}
     )
-    channel: Mapped[str] = mapped_column(Text, info={"label": _l("Channel"), "choices": CHANNELS, **FIXED})
+    channel: Mapped[str] = mapped_column(Text, info={"label": _l("Channel"), "choices": CHANNELS, **BY_ACTION})
     state: Mapped[str] = mapped_column(
         Text,
         server_default="waiting",
@@ -85,9 +83,9 @@ class Delivery(Record):
             "tone": {"waiting": "info", "held": "idle", "sent": "ok", "skipped": "idle", "failed": "risk"},
         },
     )
-    attempts: Mapped[int] = mapped_column(server_default="0", info={"label": _l("Attempts"), **FIXED})
-    last_error: Mapped[str | None] = mapped_column(Text, info={"label": _l("Last error"), **FIXED})
-    sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Sent"), **FIXED})
+    attempts: Mapped[int] = mapped_column(server_default="0", info={"label": _l("Attempts"), **BY_ACTION})
+    last_error: Mapped[str | None] = mapped_column(Text, info={"label": _l("Last error"), **BY_ACTION})
+    sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Sent"), **BY_ACTION})
 
     __table_args__ = (
         UniqueConstraint("notice_id", "channel", name="notify_delivery_once"),
@@ -168,9 +166,11 @@ class WarningRule(Record):
     quiet_to: Mapped[int | None] = mapped_column(info={"label": _l("Quiet until (hour)"), "min": 0, "max": 23})
     # FetchedValue: else the ORM sends NULL for columns people may not write
     scanned_at: Mapped[datetime | None] = mapped_column(
-        DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Last scan"), **FIXED}
+        DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Last scan"), **BY_ACTION}
     )
-    scan_seconds: Mapped[float | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Scan took (seconds)"), **FIXED})
+    scan_seconds: Mapped[float | None] = mapped_column(
+        server_default=FetchedValue(), info={"label": _l("Scan took (seconds)"), **BY_ACTION}
+    )
 
     __table_args__ = (Index("notify_warning_rule_code", "code"),)
 
@@ -223,20 +223,22 @@ class Warning_(Record):
     STATES = ("open", "acknowledged", "snoozed", "closed")
     wide = {"projects": lambda c: c.project_id.is_not(None), "staff": lambda c: c.user_id.is_not(None)}
 
-    rule_id: Mapped[int] = mapped_column(ForeignKey(WarningRule.id), index=True, info={"label": _l("Rule"), **FIXED})
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), "choices": rules.labels, **FIXED})
-    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **FIXED})
-    record_type: Mapped[str] = mapped_column(Text, info={"label": _l("Kind of record"), **FIXED})
-    record_id: Mapped[int] = mapped_column(BigInteger, info={"label": _l("Record"), **FIXED})
-    subject: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("About"), **FIXED})
-    project_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Project"), **FIXED})
-    department_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Department"), **FIXED})
+    rule_id: Mapped[int] = mapped_column(ForeignKey(WarningRule.id), index=True, info={"label": _l("Rule"), **BY_ACTION})
+    code: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), "choices": rules.labels, **BY_ACTION})
+    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **BY_ACTION})
+    record_type: Mapped[str] = mapped_column(Text, info={"label": _l("Kind of record"), **BY_ACTION})
+    record_id: Mapped[int] = mapped_column(BigInteger, info={"label": _l("Record"), **BY_ACTION})
+    subject: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("About"), **BY_ACTION})
+    project_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Project"), **BY_ACTION})
+    department_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Department"), **BY_ACTION})
     user_id: Mapped[int | None] = mapped_column(
-        ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees", **FIXED}
+        ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "employees", **BY_ACTION}
     )
-    receivers: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Receivers"), **FIXED})
-    severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES, **FIXED})
-    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **FIXED})
+    receivers: Mapped[list[int]] = mapped_column(
+        ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Receivers"), **BY_ACTION}
+    )
+    severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES, **BY_ACTION})
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **BY_ACTION})
     state: Mapped[str] = mapped_column(
         Text,
         server_default="open",
@@ -247,16 +249,16 @@ class Warning_(Record):
         },
     )
     raised_at: Mapped[datetime] = mapped_column(
-        DateTime(timezone=True), server_default=text("now()"), info={"label": _l("Raised"), **FIXED}
+        DateTime(timezone=True), server_default=text("now()"), info={"label": _l("Raised"), **BY_ACTION}
     )
     changed_at: Mapped[datetime] = mapped_column(
-        DateTime(timezone=True), server_default=text("now()"), info={"label": _l("Last change"), **FIXED}
+        DateTime(timezone=True), server_default=text("now()"), info={"label": _l("Last change"), **BY_ACTION}
     )
-    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Cleared"), **FIXED})
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Cleared"), **BY_ACTION})
     assignee_id: Mapped[int | None] = mapped_column(
-        ForeignKey(User.id), index=True, info={"label": _l("Assigned to"), "lookup": "employees", **FIXED}
+        ForeignKey(User.id), index=True, info={"label": _l("Assigned to"), "lookup": "employees", **BY_ACTION}
     )
-    snoozed_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Snoozed until"), **FIXED})
+    snoozed_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), info={"label": _l("Snoozed until"), **BY_ACTION})
 
     __table_args__ = (
         Index("notify_warning_live", "rule_id", "key", unique=True, postgresql_where=text("state <> 'closed'")),

@@ -3,10 +3,11 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Date, Index, Text, or_, select, text
+from sqlalchemy import Boolean, Date, Index, Text, or_, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel import calendar
+from portal.kernel.columns import checked
 from portal.kernel.db import session
 from portal.kernel.document import Record
 from portal.kernel.i18n import _l
@@ -31,11 +32,7 @@ class Announcement(Record):
     )
     pinned: Mapped[bool] = mapped_column(Boolean, server_default=text("false"), info={"label": _l("Pinned")})
     __table_args__ = (
-        CheckConstraint(
-            "to_day is null or to_day >= from_day",
-            name="web_announcement_period",
-            info={"field": "to_day", "message": _l("It cannot end before it begins.")},
-        ),
+        checked("web_announcement_period", "to_day is null or to_day >= from_day", _l("It cannot end before it begins."), "to_day"),
         Index("ix_web_announcement_days", text("from_day desc")),
     )
 

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Numeric, Text,
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from modules.hr.models.columns import BY_ACTION, checked
+from portal.kernel.columns import BY_ACTION, checked
 from portal.kernel.document import ME, Document, User
 from portal.kernel.errors import Refusal
 from portal.kernel.i18n import _, _l

@@ -6,7 +6,7 @@ from typing import Any, cast
 from sqlalchemy import CheckConstraint, ForeignKey, Text, false, inspect
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from modules.hr.models.columns import never_overlapping, ordered_period
+from portal.kernel.columns import never_overlapping, ordered_period
 from portal.kernel.document import Record, User, live_unique
 from portal.kernel.errors import Refusal
 from portal.kernel.i18n import _, _l

@@ -7,11 +7,11 @@ from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Text, false, i
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modules.hr import rules
-from modules.hr.models.columns import BY_ACTION, never_overlapping, ordered_period
 from modules.hr.models.organisation import Department
 from modules.hr.models.posts import Grade, Post
 from portal.kernel import identifiers
 from portal.kernel.calendar import today
+from portal.kernel.columns import BY_ACTION, never_overlapping, ordered_period
 from portal.kernel.document import LegalEntity, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.i18n import _, _l

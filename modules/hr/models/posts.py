@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from modules.hr.models.columns import checked, never_overlapping, ordered_period
+from portal.kernel.columns import checked, never_overlapping, ordered_period
 from portal.kernel.db import Label, Money
 from portal.kernel.document import Record, live_unique
 from portal.kernel.i18n import _l, tr

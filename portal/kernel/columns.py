@@ -1,4 +1,4 @@
-"""Columns and constraints that several tables of people share."""
+"""What columns and constraints of many tables have in common."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from portal.kernel.i18n import _l
 
 BY_ACTION: dict[str, Any] = {"readonly": True, "protected": True}
-"""Columns that only named actions write: no form shows them for writing and the application role has no grant."""
+"""Columns that only named actions and jobs write: no form shows them for writing and the application role has no grant."""
 
 
 def checked(name: str, condition: str, message: Any, field: str = "") -> CheckConstraint:
@@ -16,11 +16,12 @@ def checked(name: str, condition: str, message: Any, field: str = "") -> CheckCo
     return CheckConstraint(condition, name=name, info={"message": message, "field": field})
 
 
-def never_overlapping(name: str, *keys: str, where: str = "archived_at IS NULL") -> ExcludeConstraint:
-    """Constraint: the periods of rows with equal *keys* (bigint columns) do not overlap."""
+def never_overlapping(name: str, *keys: str, where: str = "archived_at IS NULL", message: Any = "", field: str = "") -> ExcludeConstraint:
+    """Constraint: the periods of rows with equal *keys* (bigint columns) do not overlap. *message* as for `checked`."""
     # int8range instead of the plain column: GiST has no equality for bigint without an extra extension.
     same = [(text(f"int8range({key}, {key}, '[]')"), "&&") for key in keys]
-    return ExcludeConstraint(*same, (text("daterange(from_day, to_day)"), "&&"), using="gist", where=text(where), name=name)
+    info = {"message": message, "field": field} if message else {}
+    return ExcludeConstraint(*same, (text("daterange(from_day, to_day)"), "&&"), using="gist", where=text(where), name=name, info=info)
 
 
 def ordered_period(name: str) -> CheckConstraint:
