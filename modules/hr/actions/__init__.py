@@ -13,6 +13,7 @@ from modules.hr.actions.employment import (
 )
 from modules.hr.actions.joining import EMPLOYED, hire
 from modules.hr.actions.leave import LeaveOn, approve, away, cancel, leave_days, on_leave, reject, submit
+from modules.hr.actions.merging import merge
 from modules.hr.actions.organisation import (
     appoint,
     departments_on,
@@ -22,7 +23,6 @@ from modules.hr.actions.organisation import (
     heads_of,
     heads_of_many,
     heads_on,
-    merge,
     move,
     organisation,
     people_on,

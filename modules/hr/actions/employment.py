@@ -8,7 +8,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import func, or_, select, update
 
 from modules.hr import rules
-from modules.hr.actions.organisation import apply_due_departments, covers, end_headships
+from modules.hr.actions.organisation import administers, apply_due_departments, covers, end_headships
 from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved
 from modules.hr.models import Assignment, Department, Employee, Employment, Grade, Post
 from portal.kernel.calendar import today
@@ -17,12 +17,6 @@ from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from security.transitions import Argument, operation, text
-
-FIELDS = ("department_id", "post_id", "grade_id", "manager_id")
-
-
-def _administers(c: Any, v: Any) -> Any:
-    return v.holds("staff_admin")
 
 
 # ------------------------------------------------------------------ questions
@@ -45,7 +39,7 @@ def _locked_assignments(employee_id: int) -> list[Assignment]:
     return list(session().scalars(select(Assignment).where(Assignment.employee_id == employee_id).order_by(Assignment.from_day)))
 
 
-def _check_place(department_id: int, post_id: int | None, grade_id: int | None, manager_id: int | None, user_id: int) -> None:
+def _check_place(user_id: int, department_id: int | None, post_id: int | None, grade_id: int | None, manager_id: int | None) -> None:
     s = session()
     problems: dict[str, Any] = {}
     if s.get(Department, department_id) is None:
@@ -61,23 +55,15 @@ def _check_place(department_id: int, post_id: int | None, grade_id: int | None, 
 
 
 @operation(
-    by=_administers,
+    by=administers,
     label=_l("Transfer"),
     icon="arrows-exchange",
     tone="primary",
     arguments={**PLACE, "from_day": Argument("date", _l("Takes effect on"), required=True), "reason": text(_l("Reason"))},
 )
-def transfer(
-    employee: Employee,
-    department_id: int,
-    post_id: int | None,
-    grade_id: int | None,
-    manager_id: int | None,
-    from_day: date,
-    reason: str | None,
-) -> None:
+def transfer(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
     """Another department, post, grade or manager from a day on; on a later day it happens by itself."""
-    _check_place(department_id, post_id, grade_id, manager_id, employee.user_id)
+    _check_place(employee.user_id, **place)
     s = session()
     rows = _locked_assignments(employee.id)
     if any(a.from_day > from_day for a in rows):
@@ -85,8 +71,7 @@ def transfer(
     current = rules.in_force(rows, from_day)
     if current is None:
         raise Invalid({"from_day": _("The person does not work here on that day.")})
-    values = dict(zip(FIELDS, (department_id, post_id, grade_id, manager_id), strict=True))
-    if all(getattr(current, k) == v for k, v in values.items()):
+    if all(getattr(current, k) == v for k, v in place.items()):
         raise Refusal(_("Nothing would change."), code="no_change")
     if current.from_day == from_day:
         raise Refusal(_("Another change already takes effect on that day; withdraw or correct it."), code="same_day")
@@ -94,14 +79,14 @@ def transfer(
     current.to_day = from_day
     s.flush()
     s.add(
-        Assignment(employee_id=employee.id, user_id=employee.user_id, **values, from_day=from_day, to_day=end, reason=reason),
+        Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, to_day=end, reason=reason),
     )
     s.flush()
     if from_day <= today():
         apply_due_assignments(today(), [employee.id])
 
 
-@operation(by=_administers, label=_l("Withdraw"), icon="arrow-back-up", name="withdraw")
+@operation(by=administers, label=_l("Withdraw"), icon="arrow-back-up", name="withdraw")
 def withdraw_transfer(assignment: Assignment) -> None:
     """A planned change that has not taken effect is taken back; the one before goes on."""
     s = session()
@@ -118,41 +103,19 @@ def withdraw_transfer(assignment: Assignment) -> None:
 
 
 @operation(
-    by=_administers, label=_l("Correct"), icon="pencil", name="correct", arguments={**PLACE, "reason": text(_l("Reason"), required=True)}
+    by=administers, label=_l("Correct"), icon="pencil", name="correct", arguments={**PLACE, "reason": text(_l("Reason"), required=True)}
 )
-def correct_assignment(
-    assignment: Assignment, department_id: int, post_id: int | None, grade_id: int | None, manager_id: int | None, reason: str
-) -> None:
+def correct_assignment(assignment: Assignment, reason: str, **place: int | None) -> None:
     """Puts right what was entered wrongly; the history keeps what it said before."""
-    _check_place(department_id, post_id, grade_id, manager_id, assignment.user_id)
-    assignment.department_id, assignment.post_id = department_id, post_id
-    assignment.grade_id, assignment.manager_id, assignment.reason = grade_id, manager_id, reason
+    _check_place(assignment.user_id, **place)
+    for column, value in {**place, "reason": reason}.items():
+        setattr(assignment, column, value)
     session().flush()
     apply_due_assignments(today(), [assignment.employee_id])
 
 
-def reassign(from_department: int, to_department: int, day: date, reason: str | None) -> None:
-    """Whoever works in *from_department* on *day* or is planned to works in *to_department* from *day* on (a merge)."""
-    s = session()
-    rows = s.scalars(
-        select(Assignment).where(Assignment.department_id == from_department, or_(Assignment.to_day.is_(None), Assignment.to_day > day))
-    ).all()
-    for row in rows:
-        if row.from_day >= day:
-            row.department_id = to_department
-            continue
-        end = row.to_day
-        row.to_day = day
-        s.flush()
-        same = {k: getattr(row, k) for k in ("employee_id", "user_id", "post_id", "grade_id", "manager_id")}
-        s.add(Assignment(**same, department_id=to_department, from_day=day, to_day=end, reason=reason))
-    s.flush()
-    if day <= today():
-        apply_due_assignments(today(), {row.employee_id for row in rows})
-
-
 # ------------------------------------------------------------------ probation, contact
-@operation(by=_administers, label=_l("Make regular"), icon="user-check", arguments={"day": Argument("date", _l("Regular from"))})
+@operation(by=administers, label=_l("Make regular"), icon="user-check", arguments={"day": Argument("date", _l("Regular from"))})
 def make_regular(employee: Employee, day: date | None) -> None:
     """Probation ends; a later day is noted and happens by itself."""
     terms = _terms(employee.id)
@@ -183,7 +146,7 @@ def _terms(employee_id: int) -> Employment:
 
 # ------------------------------------------------------------------ leaving and coming back
 @operation(
-    by=_administers,
+    by=administers,
     label=_l("Leaves the company"),
     icon="user-off",
     tone="danger",
@@ -207,28 +170,19 @@ def leave_company(employee: Employee, last_day: date, reason: str | None) -> Non
 
 
 @operation(
-    by=_administers,
+    by=administers,
     label=_l("Rehire"),
     icon="user-plus",
     arguments={**PLACE, "from_day": Argument("date", _l("Joins again on"), required=True), "reason": text(_l("Reason"))},
 )
-def rehire(
-    employee: Employee,
-    department_id: int,
-    post_id: int | None,
-    grade_id: int | None,
-    manager_id: int | None,
-    from_day: date,
-    reason: str | None,
-) -> None:
+def rehire(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
     """Somebody who left comes back under the same number; the account opens on that day."""
     terms = _terms(employee.id)
     if terms.left_on is None or from_day <= terms.left_on:
         raise Refusal(_("The person works here until then."), code="employed")
-    _check_place(department_id, post_id, grade_id, manager_id, employee.user_id)
-    values = dict(zip(FIELDS, (department_id, post_id, grade_id, manager_id), strict=True))
+    _check_place(employee.user_id, **place)
     s = session()
-    s.add(Assignment(employee_id=employee.id, user_id=employee.user_id, **values, from_day=from_day, reason=reason))
+    s.add(Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, reason=reason))
     s.flush()
     apply_due_assignments(today(), [employee.id])
 

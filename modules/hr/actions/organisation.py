@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from sqlalchemy import func, or_, select
 
@@ -107,7 +108,8 @@ def organisation(day: date | None = None) -> list[rules.Node]:
     return rules.tree(((p.id, p.name, p.parent_id) for p in departments_on(day)), counts)
 
 
-def _parents() -> dict[int, int | None]:
+def parents_today() -> dict[int, int | None]:
+    """The department above each one."""
     return dict(session().execute(select(Department.id, Department.parent_id)).tuples().all())
 
 
@@ -115,7 +117,7 @@ def employed_in(departments: Iterable[int], subtree: bool = True) -> list[int]:
     """User ids of the people who work in *departments* today, by default with everything below them."""
     wanted = set(departments)
     if subtree:
-        parents = _parents()
+        parents = parents_today()
         wanted = set().union(*(rules.below(parents, d) for d in wanted)) if wanted else set()
     return list(session().scalars(select(Employee.user_id).where(Employee.active, Employee.department_id.in_(wanted))))
 
@@ -123,12 +125,12 @@ def employed_in(departments: Iterable[int], subtree: bool = True) -> list[int]:
 def heads_of(user_id: int, day: date | None = None) -> list[int]:
     """User ids of those who answer for *user_id* on *day*: the heads of the nearest department upwards that has another one."""
     department = session().scalar(select(Employee.department_id).where(Employee.user_id == user_id))
-    return _nearest_heads(department, heads_on(day or today()), _parents(), exclude=user_id)
+    return _nearest_heads(department, heads_on(day or today()), parents_today(), exclude=user_id)
 
 
 def heads_of_many(user_ids: Iterable[int], day: date | None = None) -> dict[int, list[int]]:
     """`heads_of` for many people at once: three statements."""
-    heads, parents = heads_on(day or today()), _parents()
+    heads, parents = heads_on(day or today()), parents_today()
     rows = session().execute(select(Employee.user_id, Employee.department_id).where(Employee.user_id.in_(list(user_ids))))
     return {user_id: _nearest_heads(department, heads, parents, exclude=user_id) for user_id, department in rows}
 
@@ -153,8 +155,9 @@ def department_head(user_id: int) -> list[int]:
 
 
 # ------------------------------------------------------------------ changing it
-def _administers(c: object, v: object) -> object:
-    return v.holds("staff_admin")  # type: ignore[attr-defined]
+def administers(_c: Any, v: Any) -> Any:
+    """By whom people and departments are changed."""
+    return v.holds("staff_admin")
 
 
 def found(code: str, name: str, parent_id: int | None, from_day: date | None = None) -> int:
@@ -180,7 +183,7 @@ def found(code: str, name: str, parent_id: int | None, from_day: date | None = N
         return department.id
 
 
-def _place(department: Department, day: date, parent_id: int | None, name: str, reason: str | None) -> None:
+def place_from(department: Department, day: date, parent_id: int | None, name: str, reason: str | None) -> None:
     """From *day* on *department* is called *name* and hangs under *parent_id*: ends the period in force and begins another."""
     s = session()
     periods = list(s.scalars(select(DepartmentPeriod).where(DepartmentPeriod.department_id == department.id)))
@@ -203,12 +206,12 @@ def _place(department: Department, day: date, parent_id: int | None, name: str, 
 def _check_parent(department: Department, parent_id: int | None) -> None:
     if parent_id is not None and session().get(Department, parent_id) is None:
         raise Invalid({"parent_id": _("There is no such department.")})
-    if rules.makes_cycle(_parents(), department.id, parent_id):
+    if rules.makes_cycle(parents_today(), department.id, parent_id):
         raise Invalid({"parent_id": _("A department cannot be part of itself or of what is below it.")})
 
 
 @operation(
-    by=_administers,
+    by=administers,
     label=_l("Move"),
     icon="arrows-move",
     arguments={
@@ -220,11 +223,11 @@ def _check_parent(department: Department, parent_id: int | None) -> None:
 def move(department: Department, parent_id: int | None, from_day: date, reason: str | None) -> None:
     """The department with everything below it hangs elsewhere from a day on; what was before stays readable."""
     _check_parent(department, parent_id)
-    _place(department, from_day, parent_id, department.name, reason)
+    place_from(department, from_day, parent_id, department.name, reason)
 
 
 @operation(
-    by=_administers,
+    by=administers,
     label=_l("Rename"),
     icon="pencil",
     arguments={
@@ -235,48 +238,7 @@ def move(department: Department, parent_id: int | None, from_day: date, reason: 
 )
 def rename(department: Department, name: str, from_day: date, reason: str | None) -> None:
     """The department has another name from a day on."""
-    _place(department, from_day, department.parent_id, name, reason)
-
-
-@operation(
-    by=_administers,
-    label=_l("Merge into another"),
-    icon="git-merge",
-    tone="danger",
-    arguments={
-        "into_id": Argument("ref", _l("Merge into"), required=True, lookup="departments"),
-        "from_day": Argument("date", _l("From"), required=True),
-        "reason": text(_l("Reason")),
-    },
-)
-def merge(department: Department, into_id: int, from_day: date, reason: str | None) -> None:
-    """From a day on people and departments of this one belong to another, and this one exists no more."""
-    from modules.hr.actions.employment import reassign
-
-    s = session()
-    into = s.get(Department, into_id)
-    if into is None or into_id == department.id:
-        raise Invalid({"into_id": _("Choose another department.")})
-    if rules.makes_cycle(_parents(), department.id, into_id):
-        raise Invalid({"into_id": _("A department cannot be merged into one below it.")})
-    for child in s.scalars(select(Department).where(Department.parent_id == department.id)):
-        _place(child, from_day, into_id, child.name, reason)
-    reassign(department.id, into_id, from_day, reason)
-    for head in s.scalars(select(DepartmentHead).where(DepartmentHead.department_id == department.id)):
-        if head.from_day >= from_day:
-            head.archived_at = func.now()
-        elif head.to_day is None or head.to_day > from_day:
-            head.to_day = from_day
-    periods = list(s.scalars(select(DepartmentPeriod).where(DepartmentPeriod.department_id == department.id)))
-    if any(p.from_day >= from_day for p in periods):
-        raise Refusal(_("A later change of this department is already planned; it has to go first."))
-    current = rules.in_force(periods, from_day)
-    if current is None:
-        raise Invalid({"from_day": _("The department does not exist on that day.")})
-    current.to_day = from_day
-    s.flush()
-    if from_day <= today():
-        close(department, from_day)
+    place_from(department, from_day, department.parent_id, name, reason)
 
 
 def close(department: Department, day: date) -> None:
@@ -307,7 +269,7 @@ def apply_due_departments(day: date) -> int:
 
 # ------------------------------------------------------------------ heads
 @operation(
-    by=_administers,
+    by=administers,
     label=_l("Appoint a head"),
     icon="user-star",
     arguments={
@@ -349,7 +311,7 @@ def end_headships(user_id: int, day: date) -> None:
 
 
 @operation(
-    by=_administers, label=_l("End"), icon="calendar-off", name="end", arguments={"day": Argument("date", _l("Until (not included)"))}
+    by=administers, label=_l("End"), icon="calendar-off", name="end", arguments={"day": Argument("date", _l("Until (not included)"))}
 )
 def end_headship(head: DepartmentHead, day: date | None) -> None:
     """The person no longer answers for the department from *day* (default today) on; one that has not begun disappears."""
