@@ -127,6 +127,9 @@ class Projects(Screen, model=Project):
         return {"domain_id": domains[0] if len(domains) == 1 else None, "starts_on": today()}
 
     # ------------------------------------------------------------------ the page of one project
+    def heading(self, record: Any, row: Row) -> str:
+        return str(record.name)
+
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
         """Light, figures, team, and what other modules add."""
         health = health_of([record.id]).get(record.id, rules.Health("ok"))
@@ -141,7 +144,6 @@ class Projects(Screen, model=Project):
             *slots.figures(record.id),
         ]
         return {
-            "record": recordpage.head(Project, row, record) | {"title": record.name},
             "figures": figures,
             "track": self._track(record),
             "extra_tabs": [{"key": "team", "label": _("Team"), "count": team["now"], "html": team["html"]}, *slots.tabs(record.id)],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from portal.kernel.document import Record
-from portal.web import forms, listing, paging, registry, rows, words
+from portal.web import forms, listing, paging, registry, words
 from portal.web.access import may
 from portal.web.declared import Declared
 from portal.web.fields import NONE, Field, fields_of
@@ -179,13 +179,13 @@ def track(model: type[Record], steps: Sequence[str], value: str | None) -> list[
     return out
 
 
-def head(model: type[Record], row: Row, record: Record) -> dict[str, Any]:
+def head(model: type[Record], row: Row, record: Record, title: str) -> dict[str, Any]:
     """The record for the head of its page."""
     values: Mapping[str, Any] = row.values
     return {
         "id": record.id,
         "number": values.get("number"),
-        "title": rows.text_of(record),
+        "title": title,
         "state": state(model, row),
         "version": record.version,
         "archived": record.archived_at is not None,

@@ -57,6 +57,10 @@ class Screen(ListPages):
         }
 
     # ---------------------------------------------------------------- hooks for modules
+    def heading(self, record: Any, row: Row) -> str:
+        """What the page of a record is called, where the record's own text says too little."""
+        return rows.text_of(record)
+
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
         """Further values for the record page: figures, side, extra_tabs, comments…"""
         return {}
@@ -84,12 +88,12 @@ class Screen(ListPages):
         if not found:
             raise records.not_found()
         row, gone = found[0], record.archived_at is not None
-        base = f"{self.route_base}/{pk}"
+        base, title = f"{self.route_base}/{pk}", self.heading(record, row)
         can_archive = may_change and "archive" in self.verbs and may("archive", self.model)
         values: dict[str, Any] = {
-            "title": rows.text_of(record),
+            "title": title,
             "crumbs": [{"label": str(self.menu_label()), "url": f"{self.route_base}/"}],
-            "record": recordpage.head(self.model, row, record),
+            "record": recordpage.head(self.model, row, record, title),
             "actions": [] if gone else recordpage.actions(record, self.route_base),
             "edit_url": f"{base}/edit"
             if may_change and not gone and "edit" in self.verbs and self.editable() and may("edit", self.model)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from modules.dailyreport.models import ClosedMonth, DailyReport, ReportLine
+from modules.dailyreport.reports.period import day_words
 from modules.dailyreport.reports.remarks import remarks_of
 from modules.dailyreport.resources import LINE_TEXTS
 from portal.kernel.i18n import _, _l
@@ -38,6 +39,9 @@ class DailyReportScreen(Screen, model=DailyReport):
 
     def list_extras(self) -> dict[str, Any]:
         return {"page_actions": [{"label": _("Write my report"), "url": "/my-report/", "icon": "pencil", "primary": True}]}
+
+    def heading(self, record: Any, row: Row) -> str:
+        return f"{row.labels['author_id']} · {day_words(record.day)}"
 
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
         said = remarks_of(record.id)
@@ -75,6 +79,9 @@ class ReportLineScreen(Screen, model=ReportLine):
     computed = LINE_TEXTS
     track = ("open", "submitted", "confirmed")
     tabs = ((_l("To be confirmed"), "f.state=submitted"), (_l("Returned"), "f.state=returned"), (_l("Confirmed"), "f.state=confirmed"))
+
+    def heading(self, record: Any, row: Row) -> str:
+        return f"{row.labels['author_id']} · {day_words(record.day)}"
 
 
 def _closes(ctx: Context) -> bool:

@@ -9,7 +9,7 @@ from modules.hr.models import Employee, Leave
 from portal.kernel.calendar import WorkingCalendar, today
 from portal.kernel.db import session
 from portal.kernel.i18n import _, _l
-from portal.web import recordpage, words
+from portal.web import words
 from portal.web.home import card
 from portal.web.rows import Row
 from portal.web.screen import Screen
@@ -45,16 +45,15 @@ class Leaves(Screen, model=Leave):
         day = WorkingCalendar.load().next_workday(today())
         return {"kind": "annual", "from_day": day, "to_day": day, "from_half": "am", "to_half": "pm"}
 
+    def heading(self, record: Any, row: Row) -> str:
+        text = super().heading(record, row)
+        return text if record.user_id == context().me else f"{row.labels.get('user_id') or ''} · {text}"
+
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
-        """For whoever answers: whose leave it is, and who else is away then."""
+        """For whoever answers: who else is away then."""
         if record.user_id == context().me or not (context().ids("headed_departments") or "staff" in context().scopes):
             return {}
-        head = recordpage.head(Leave, row, record)
-        head["title"] = f"{row.labels.get('user_id') or ''} · {head['title']}"
-        return {
-            "record": head,
-            "side": [{"title": _("Also away then"), "rows": also_away(record) or [{"label": _("Nobody"), "value": ""}]}],
-        }
+        return {"side": [{"title": _("Also away then"), "rows": also_away(record) or [{"label": _("Nobody"), "value": ""}]}]}
 
 
 def also_away(leave: Leave) -> list[dict[str, str]]:

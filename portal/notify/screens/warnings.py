@@ -58,6 +58,9 @@ class Warnings(Screen, model=Warning_):
     tabs = ((_l("Open"), "f.state=open"), (_l("Acknowledged"), "f.state=acknowledged"), (_l("Cleared"), "f.state=closed"))
     empty = {"icon": "shield-check", "title": _l("No warnings"), "text": _l("Nothing needs your attention.")}
 
+    def heading(self, record: Any, row: Row) -> str:
+        return str(row.values["what"])
+
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
         """What the warning is about, for those who may see it."""
         model = model_of(record.record_type)
