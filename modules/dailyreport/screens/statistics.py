@@ -3,16 +3,13 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import request
-
 from modules.dailyreport import rules
-from modules.dailyreport.reports.period import KINDS, Period, period_of
+from modules.dailyreport.reports.period import Period, period_of
 from modules.dailyreport.reports.statistics import Statistics, statistics, trend
-from modules.dailyreport.reports.team import Unit, people_of, units
+from modules.dailyreport.reports.team import people_of
 from modules.dailyreport.screens.board_parts import heads_people, percent
-from modules.dailyreport.screens.team_board import TeamBoard
+from modules.dailyreport.screens.unit_page import OfUnit
 from portal.kernel import calendar
-from portal.kernel.errors import BadRequest, NotFound
 from portal.kernel.i18n import _, _l
 from portal.web import words
 from portal.web.page import Page, route
@@ -22,7 +19,7 @@ TABLE = 40
 """People in the table at once; the figures are of all of them."""
 
 
-class ReportStatistics(Page):
+class ReportStatistics(OfUnit, Page):
     """Figures of a department subtree over a week or a month."""
 
     name = "dailyreport.Statistics"
@@ -36,21 +33,9 @@ class ReportStatistics(Page):
     @route("/")
     def show(self) -> str:
         """The figures."""
-        by = request.args.get("by", "month")
-        if by not in KINDS:
-            raise BadRequest(_("There is no such period."))
-        day = asked_day()
-        known = units()
-        if not known:
-            raise NotFound(_("You do not answer for a department."))
-        wanted = request.args.get("unit", "")
-        if wanted and not (wanted.isdecimal() and len(wanted) < 19 and int(wanted) in known):
-            raise NotFound(_("There is no such department."))
-        unit = known[int(wanted)] if wanted else TeamBoard._top(known)
-        period = period_of(by, day)
+        period, known, unit = self.asked("month")
         people = people_of(unit.ids, period)
         found = statistics(people, period)
-        subs = [u for u in known.values() if (u.parent_id == unit.id if unit.id else u.parent_id not in known)]
         rows = sorted(found.people, key=lambda p: (p.fill_rate if p.fill_rate is not None else 2, p.person.name))
         return self.render(
             "dailyreport/statistics.html",
@@ -61,13 +46,13 @@ class ReportStatistics(Page):
             more=max(0, len(rows) - TABLE),
             figures=self._figures(found, period),
             seg=[
-                {"label": label, "url": self._url(period_of(kind, day), unit), "current": kind == by}
+                {"label": label, "url": self.address(period_of(kind, asked_day()), unit), "current": kind == period.kind}
                 for kind, label in (("week", _("Weekly")), ("month", _("Monthly")))
             ],
-            previous=self._url(period.before, unit),
-            following=self._url(period.after, unit) if period.end <= calendar.today() else None,
-            subs=[{"label": s.name, "url": self._url(period, s)} for s in subs],
-            all_url=self._url(period, TeamBoard._top(known)) if unit.id and unit.id != TeamBoard._top(known).id else None,
+            previous=self.address(period.before, unit),
+            following=self.address(period.after, unit) if period.end <= calendar.today() else None,
+            subs=[{"label": s.name, "url": self.address(period, s)} for s in self.below(known, unit)],
+            all_url=self.address(period, self.top(known)) if unit.id and unit.id != self.top(known).id else None,
             chart=_trend_chart(people, period),
             shares=found.shares[:12],
             opened=lambda base, **more: opened(base, period, **more),
@@ -75,10 +60,6 @@ class ReportStatistics(Page):
             wanted=rules.FILL_WANTED,
             words=words,
         )
-
-    def _url(self, period: Period, unit: Unit) -> str:
-        values = {"by": period.kind, "day": period.start.isoformat(), **({"unit": unit.id} if unit.id else {})}
-        return f"{self.route_base}/?{urlencode(values)}"
 
     @staticmethod
     def _figures(found: Statistics, period: Period) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from collections import defaultdict
 from datetime import date
-from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, flash, redirect, request, send_file
 from sqlalchemy import select
@@ -11,9 +9,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from modules.dailyreport.actions.reminding import remind
 from modules.dailyreport.models import DailyReport, ReportLine
-from modules.dailyreport.reports.period import KINDS, Period, day_words, period_of
+from modules.dailyreport.reports.period import Period, day_words, period_of
 from modules.dailyreport.reports.remarks import remarks_of
-from modules.dailyreport.reports.team import Unit, board, lines_of, people_of, units
+from modules.dailyreport.reports.team import Unit, board, lines_of, people_of
 from modules.dailyreport.reports.workbook import workbook
 from modules.dailyreport.screens.board_parts import (
     PAGE,
@@ -28,10 +26,11 @@ from modules.dailyreport.screens.board_parts import (
     pager,
     percent,
 )
+from modules.dailyreport.screens.unit_page import OfUnit
 from modules.hr.models import Employee
 from portal.kernel import calendar
 from portal.kernel.db import session
-from portal.kernel.errors import BadRequest, NotFound
+from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l, ngettext
 from portal.web.frame import fragment
 from portal.web.page import Page, route
@@ -40,7 +39,7 @@ from security.transitions import perform, perform_many
 from security.visibility import context
 
 
-class TeamBoard(Page):
+class TeamBoard(OfUnit, Page):
     """Day, week or month of a department subtree."""
 
     name = "dailyreport.TeamBoard"
@@ -51,44 +50,16 @@ class TeamBoard(Page):
     title = _l("Team reports")
     visible = heads_people
 
-    # ------------------------------------------------------------------ what is asked for
-    def _asked(self) -> tuple[Period, dict[int, Unit], Unit]:
-        by = request.args.get("by", "week")
-        if by not in KINDS:
-            raise BadRequest(_("There is no such period."))
-        day = asked_day()
-        known = units()
-        if not known:
-            raise NotFound(_("You do not answer for a department."))
-        wanted = request.args.get("unit", "")
-        if wanted and not (wanted.isdecimal() and len(wanted) < 19 and int(wanted) in known):
-            raise NotFound(_("There is no such department."))
-        unit = known[int(wanted)] if wanted else self._top(known)
-        return period_of(by, day), known, unit
-
-    @staticmethod
-    def _top(known: dict[int, Unit]) -> Unit:
-        """What is shown first: the subtree of the only department on top, or all of them together."""
-        roots = [u for u in known.values() if u.parent_id not in known]
-        if len(roots) == 1:
-            return roots[0]
-        return Unit(0, _("All departments"), None, frozenset().union(*(u.ids for u in roots)))
-
-    def _url(self, period: Period, unit: Unit, **more: Any) -> str:
-        values = {"by": period.kind, "day": period.start.isoformat(), **({"unit": unit.id} if unit.id else {}), **more}
-        return f"{self.route_base}/?{urlencode(values)}"
-
-    # ------------------------------------------------------------------ pages
     @route("/")
     def show(self) -> str:
         """The board."""
-        period, known, unit = self._asked()
+        period, known, unit = self.asked("week")
         people = people_of(unit.ids, period)
         result = board(people, period)
         first = max(0, request.args.get("from", 0, type=int))
         shown = result.rows[first : first + PAGE[period.kind]]
         today = calendar.today()
-        subs = [u for u in known.values() if u.parent_id == unit.id] if unit.id else [u for u in known.values() if u.parent_id not in known]
+        subs = self.below(known, unit)
         counts: dict[int, int] = defaultdict(int)
         for person in people:
             for sub in subs:
@@ -101,19 +72,19 @@ class TeamBoard(Page):
             board=result,
             figures=figures(result, period),
             seg=[
-                {"label": label, "url": self._url(period_of(kind, anchor(period, today)), unit), "current": kind == period.kind}
+                {"label": label, "url": self.address(period_of(kind, anchor(period, today)), unit), "current": kind == period.kind}
                 for kind, label in (("day", _("Daily")), ("week", _("Weekly")), ("month", _("Monthly")))
             ],
-            previous=self._url(period.before, unit),
-            following=self._url(period.after, unit) if period.end <= today else None,
-            subs=[{"label": s.name, "count": counts[s.id], "url": self._url(period, s)} for s in subs if counts[s.id]],
+            previous=self.address(period.before, unit),
+            following=self.address(period.after, unit) if period.end <= today else None,
+            subs=[{"label": s.name, "count": counts[s.id], "url": self.address(period, s)} for s in subs if counts[s.id]],
             up=self._up(period, known, unit),
             total=len(people),
             groups=groups(shown, known),
             days=[head(d, today, result) for d in period.days],
             cell=lambda row, cell: cell_view(row, cell, period.kind),
             percent=percent,
-            pager=pager(lambda start: self._url(period, unit, **{"from": start}), period, first, len(result.rows)),
+            pager=pager(lambda start: self.address(period, unit, **{"from": start}), period, first, len(result.rows)),
             chart=chart(result),
             projects=day_projects(result) if period.kind == "day" else None,
             export_url=f"{self.route_base}/export.xlsx?{request.query_string.decode()}",
@@ -139,8 +110,8 @@ class TeamBoard(Page):
             return None
         above = known.get(unit.parent_id) if unit.parent_id is not None else None
         if above is not None:
-            return {"label": above.name, "url": self._url(period, above)}
-        return {"label": _("All departments"), "url": self._url(period, self._top(known))} if self._top(known).id != unit.id else None
+            return {"label": above.name, "url": self.address(period, above)}
+        return {"label": _("All departments"), "url": self.address(period, self.top(known))} if self.top(known).id != unit.id else None
 
     @route("/cell")
     def cell(self) -> str:
@@ -200,7 +171,7 @@ class TeamBoard(Page):
     @route("/remind", methods=["POST"])
     def remind(self) -> AnyResponse:
         """Tells those who have not reported today; once a day and person from the same head."""
-        _period, _known, unit = self._asked()
+        _period, _known, unit = self.asked("week")
         today = period_of("day", calendar.today())
         result = board(people_of(unit.ids, today), today, figures=False)
         told = remind([row.person.id for row in result.open_today], today.start)
@@ -213,7 +184,7 @@ class TeamBoard(Page):
     @route("/export.xlsx", verb="export")
     def export(self) -> Response:
         """The board as a workbook, as it is shown, of all people of the selection."""
-        period, known, unit = self._asked()
+        period, known, unit = self.asked("week")
         result = board(people_of(unit.ids, period), period)
         out = workbook(result, known, f"{unit.name} {period.words}")
         name = f"{_('Team reports')}-{period.start.isoformat()}.xlsx"
