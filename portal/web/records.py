@@ -1,7 +1,8 @@
 """Reading and changing one record: the same for forms and REST.
 
 A model may have hooks: `before_create(self, ctx)` fills what the person may not choose (author, labels), `before_update(self, ctx)`
-runs before a change is stored; both may raise `Invalid` or `Refusal`. `defaults(cls, ctx) -> dict` prefills the form for a new one.
+runs before a change is stored, `before_archive` and `before_restore` before a record is put away and taken back; each may raise
+`Invalid` or `Refusal`. `defaults(cls, ctx) -> dict` prefills the form for a new one.
 """
 
 from collections.abc import Mapping
@@ -171,6 +172,9 @@ def restore(model: type[R], pk: int, version: int | None) -> None:
         raise Refusal(_("This record is not archived."), code="wrong_state")
     _allowed_now(record, may_change, version)
     at = record.archived_at
+    hook = getattr(record, "before_restore", None)
+    if hook is not None:
+        hook(context())
     try:
         with acting() as s:
             for c, key in _children(model)[0]:
