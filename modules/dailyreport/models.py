@@ -14,14 +14,17 @@ Rows are written by actions only (actions.py), which check the day, the hours an
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Date, DateTime, ForeignKey, Index, SmallInteger, Text, and_, false, or_, text
+from sqlalchemy import CheckConstraint, Date, DateTime, ForeignKey, Index, SmallInteger, Text, and_, false, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from modules.dailyreport.rules import month_span
 from modules.project.models import Project
 from portal.kernel.db import Hours, session
 from portal.kernel.document import Record, User, live_unique
-from portal.kernel.i18n import _l
+from portal.kernel.errors import Refusal
+from portal.kernel.i18n import _l, ngettext
+from security.visibility import acting
 
 CATEGORIES = {
     "department": _l("Department work"),
@@ -292,10 +295,32 @@ class ClosedMonth(Record):
         return v.holds("staff_admin")
 
     def before_create(self, _ctx: Any) -> None:
-        """Waits for whoever writes at this moment; whoever writes later finds the month closed."""
-        hold_months(closing=True)
+        """Waits for whoever writes at this moment; whoever writes later finds the month closed.
 
-    before_update = before_create
+        Raises Refusal while lines of the month wait: nobody could decide on them any more.
+        """
+        hold_months(closing=True)
+        x, (start, end) = ReportLine, month_span(self.month)
+        with acting() as s:  # all lines count, also those the person does not see
+            waiting = s.scalar(select(func.count()).select_from(x).where(x.state == "submitted", x.day >= start, x.day < end)) or 0
+        if waiting:
+            said = ngettext(
+                "%(num)s line of this month still waits for confirmation. Have it confirmed or returned, then close the month:"
+                " it is in the list of report lines under “To be confirmed”.",
+                "%(num)s lines of this month still wait for confirmation. Have them confirmed or returned, then close the month:"
+                " they are in the list of report lines under “To be confirmed”.",
+                waiting,
+            )
+            raise Refusal(said, code="lines_waiting")
+
+    before_restore = before_create
+
+    def before_update(self, ctx: Any) -> None:
+        """The other month is closed now, as if it were new."""
+        s = session()
+        s.expunge(self)  # else the check would store the change already
+        self.before_create(ctx)
+        s.add(self)
 
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}"

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Date, and_, cast, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from modules.dailyreport.actions.admission import auto_confirm_days, refuse_closed
@@ -29,6 +29,17 @@ def decides(c: Any, v: Any) -> Any:
     manager = and_(c.decider.in_(("manager", "either")), v.has("managed_projects", c.project_id))
     head = and_(c.decider.in_(("head", "either")), v.has("answered_staff", c.author_id))
     return or_(and_(c.author_id != v.me, or_(manager, head)), and_(c.decider == "author", c.author_id == v.me))
+
+
+def in_open_month(c: Any) -> Any:
+    """Lines whose month is not closed: in a closed one nothing is decided any more."""
+    closed = select(ClosedMonth.month).where(ClosedMonth.archived_at.is_(None))
+    return cast(func.date_trunc("month", c.day), Date).not_in(closed)
+
+
+def waits_for(c: Any, v: Any) -> Any:
+    """Lines that wait for *v* and that *v* can decide on now."""
+    return and_(c.state == "submitted", decides(c, v), in_open_month(c))
 
 
 @transition("submitted", "confirmed", by=decides, label=_l("Confirm"), tone="primary", icon="check", bulk=True)
@@ -89,7 +100,6 @@ def confirm_old(today: date) -> int:
         return 0
     waiting_since = WorkingCalendar.load().previous_workday(today, days)
     hold_months()
-    closed = select(ClosedMonth.id).where(ClosedMonth.month == func.date_trunc("month", ReportLine.day), ClosedMonth.archived_at.is_(None))
     old = aliased(ReportLine)
     # right hours count only beside the reversal of the wrong ones
     taken_back = select(old.id).where(
@@ -100,7 +110,7 @@ def confirm_old(today: date) -> int:
     due = session().execute(
         update(ReportLine)
         .where(ReportLine.state == "submitted", ReportLine.submitted_on <= waiting_since, ReportLine.archived_at.is_(None))
-        .where(or_(ReportLine.corrects_id.is_(None), taken_back.exists()), ~closed.exists())
+        .where(or_(ReportLine.corrects_id.is_(None), taken_back.exists()), in_open_month(ReportLine))
         .values(state="confirmed", decided_at=calendar.now(), decided_by=None, version=ReportLine.version + 1)
         .returning(ReportLine.id, ReportLine.author_id, ReportLine.project_id, ReportLine.day, ReportLine.hours)
         .execution_options(synchronize_session=False)

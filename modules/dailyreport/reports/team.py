@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, any_, bindparam, func, select
 
 from modules.dailyreport import rules
-from modules.dailyreport.actions.deciding import decides
+from modules.dailyreport.actions.deciding import waits_for
 from modules.dailyreport.models import CATEGORIES, DailyReport, ReportLine
 from modules.dailyreport.reports.period import Period
 from modules.hr.actions import away
@@ -299,7 +299,7 @@ def _slices(ids: list[int], period: Period) -> list[Slice]:
 def _waiting(ids: list[int], period: Period) -> tuple[int, int]:
     x = ReportLine
     row = session().execute(
-        select(func.count(), func.count().filter(decides(x, viewer()))).where(
+        select(func.count(), func.count().filter(waits_for(x, viewer()))).where(
             x.state == "submitted", among(x.author_id, ids), x.day >= period.start, x.day < period.end
         )
     )
@@ -375,7 +375,7 @@ def lines_of(report_id: int) -> list[LineView]:
     rows = (
         session()
         .execute(
-            select(x, t.id, t.done, t.return_reason, decides(x, viewer()).label("mine"))
+            select(x, t.id, t.done, t.return_reason, waits_for(x, viewer()).label("mine"))
             .outerjoin(t, t.line_id == x.id)
             .where(x.report_id == report_id)
             .order_by(x.position, x.id)
@@ -387,7 +387,7 @@ def lines_of(report_id: int) -> list[LineView]:
         LineView(
             line.id, line.version, line.project_label or str(CATEGORIES.get(line.category, "")), line.category, line.project_id in seen,
             line.project_id, line.hours, line.state, line.decider, done if text_id else None, reason,
-            bool(mine) and line.state == "submitted", line.reversal_of_id is not None, line.decided_by, line.decided_at,
+            bool(mine), line.reversal_of_id is not None, line.decided_by, line.decided_at,
         )
         for line, text_id, done, reason, mine in rows
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.orm import aliased
 from werkzeug.wrappers import Response as AnyResponse
 
-from modules.dailyreport.actions.deciding import UNDO_SECONDS, decides
+from modules.dailyreport.actions.deciding import UNDO_SECONDS, waits_for
 from modules.dailyreport.models import CATEGORIES, LineText, ReportLine
 from modules.dailyreport.reports.period import day_words
 from modules.dailyreport.reports.team import visible_projects
@@ -58,14 +58,14 @@ class Group:
 
 
 def waiting(limit: int = LIMIT) -> list[Group]:
-    """The lines that wait, by project, other work by person. Two statements."""
+    """The lines that wait, by project, other work by person; not those of closed months, which would wait for ever. Two statements."""
     return _grouped(_lines(limit, 0), links=True)
 
 
 def waiting_and_count(limit: int) -> tuple[list[Group], int]:
     """The same without links, and how many lines wait in all. One statement."""
     x = aliased(ReportLine)
-    found = _lines(limit, select(func.count()).select_from(x).where(x.state == "submitted", decides(x, viewer())).scalar_subquery())
+    found = _lines(limit, select(func.count()).select_from(x).where(waits_for(x, viewer())).scalar_subquery())
     return _grouped(found, links=False), found[0][-1] if found else 0
 
 
@@ -77,7 +77,7 @@ def _lines(limit: int, count: Any) -> Sequence[Any]:
             select(x, Employee.name, t.id, t.done, literal(count) if isinstance(count, int) else count)
             .join(Employee, Employee.user_id == x.author_id)
             .outerjoin(t, t.line_id == x.id)
-            .where(x.state == "submitted", decides(x, viewer()))
+            .where(waits_for(x, viewer()))
             .order_by(x.day, x.id)
             .limit(limit)
         )
