@@ -101,7 +101,7 @@ def tell_commented(event: CommentAdded) -> None:
 
 @on(LinesHandedIn)
 def look_again(event: LinesHandedIn) -> None:
-    """What was missing came in: warnings about it close soon, not only at night (ALR-02)."""
+    """What was missing came in: warnings about it close soon, not only at night (ALR-02). A report in hand never raises one."""
     for code in ("dailyreport.project_silent", "dailyreport.fill_rate_low"):
         scan_soon(code)
 

@@ -55,13 +55,14 @@ changed as (
          state = case when w.state = 'snoozed' and w.snoozed_until <= :w_now then 'open' else w.state end,
          snoozed_until = case when w.snoozed_until > :w_now then w.snoozed_until end
     from found f, stale o where o.key = f.key and w.id = o.id
+     and (:w_raise or array_position(cast(:w_order as text[]), f.severity) <= array_position(cast(:w_order as text[]), o.was))
    returning w.id, w.receivers, w.severity, o.was, o.state_was),
 raised as (
   insert into notify_warning (rule_id, code, key, record_type, record_id, subject, project_id, department_id, user_id, receivers,
                               severity, params, raised_at, changed_at)
   select :w_rule, :w_code, f.key, f.record_type, f.record_id, f.subject, f.project_id, f.department_id, f.user_id, f.receivers,
          f.severity, f.params, :w_now, :w_now
-    from found f where f.key not in (select key from notify_warning where rule_id = :w_rule and state <> 'closed')
+    from found f where :w_raise and f.key not in (select key from notify_warning where rule_id = :w_rule and state <> 'closed')
   on conflict (rule_id, key) where state <> 'closed' do nothing returning id, receivers, severity)
 select 'cleared' as what, id, '{}'::bigint[] as receivers, '' as severity, '' as was from cleared
 union all select case when state_was = 'snoozed' then 'woken' else 'changed' end, id, receivers, severity, was from changed
@@ -102,9 +103,10 @@ def _fixed_receivers(words: list[str]) -> list[int]:
     return sorted(ids)
 
 
-def scan(rule_id: int, *, any_day: bool = False) -> Outcome | None:
+def scan(rule_id: int, *, any_day: bool = False, raising: bool = True) -> Outcome | None:
     """Raise, update and close the warnings of one rule, and tell the receivers of new ones: one transaction.
 
+    Without *raising* nobody is told anything: warnings close or are updated, new and worse ones are left to the next scan on schedule.
     Runs inside `unrestricted`.  None when the rule is switched off, unknown, or rests today.
     """
     s = session()
@@ -116,7 +118,8 @@ def scan(rule_id: int, *, any_day: bool = False) -> Outcome | None:
         return None
     begun, now = time.perf_counter(), calendar.now()
     found, values = _values(rule, declared)
-    rows = s.execute(text(_APPLY % {"found": found}), {**values, "w_rule": rule.id, "w_code": rule.code, "w_now": now}).all()
+    values |= {"w_rule": rule.id, "w_code": rule.code, "w_now": now, "w_raise": raising, "w_order": list(SEVERITY_ORDER)}
+    rows = s.execute(text(_APPLY % {"found": found}), values).all()
     told = [
         {
             "receiver": who,
@@ -248,15 +251,18 @@ COMMITTED = 5
 """Seconds in which a transaction that asked for a scan is expected to be committed."""
 
 
-def scan_soon(code: str, seconds: int = 20) -> None:
+def scan_soon(code: str, seconds: int = 20, *, raising: bool = False) -> None:
     """Scan the rules of *code* after this transaction; many calls within *seconds* become one scan.
 
+    It closes and updates warnings. With *raising*, for events that themselves bring a risk about, it also raises them; else one
+    person's report would have everybody told of what has nothing to do with it.
     The scan begins some seconds after its slot, so that transactions which called at the end of it are committed by then.
     """
     now = calendar.now()
     slot = int(now.timestamp()) // seconds + 1
     at = datetime.fromtimestamp(slot * seconds + COMMITTED, now.tzinfo)
-    outbox.enqueue("notify.scan_code", {"code": code}, key=f"scan:{code}:{slot * seconds}", at=at)
+    key = f"scan:{code}:{slot * seconds}" + (":raising" if raising else "")
+    outbox.enqueue("notify.scan_code", {"code": code, "raising": raising}, key=key, at=at)
 
 
 @outbox.handler("notify.scan")
@@ -265,9 +271,9 @@ def _scan(rule: int) -> None:
 
 
 @outbox.handler("notify.scan_code")
-def _scan_code(code: str) -> None:
+def _scan_code(code: str, raising: bool = False) -> None:
     for rule_id in session().scalars(select(WarningRule.id).where(WarningRule.code == code, WarningRule.enabled)).all():
-        scan(rule_id)
+        scan(rule_id, raising=raising)
 
 
 # ------------------------------------------------------------------ what people do

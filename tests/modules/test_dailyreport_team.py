@@ -363,6 +363,20 @@ class TestRules:
         state = "select state from notify_warning where code = 'dailyreport.project_silent' and subject like '%Alpha'"
         assert sql(state) == [("closed",)]
 
+    @pytest.mark.req("ALR-02", part="on event")
+    def test_one_report_raises_no_warning_about_others(self, scan, sql, write, today, worker, fresh_db):
+        _outcome, found = scan("dailyreport.fill_rate_low")
+        assert found  # it would be raised
+        for table in ("notify_delivery", "notify_notice", "notify_warning", "kernel_outbox"):
+            sql(f"delete from {table}")
+        assert write("outsider", WorkingCalendar({}).previous_workday(today), ["c:other 8 x"]).status_code == 303
+        sql("update kernel_outbox set available_at = now() - interval '1 second'")
+        worker()
+        assert sql("select count(*) from kernel_outbox where handler = 'notify.scan_code' and done_at is null") == [(0,)]
+        assert sql("select count(*) from notify_warning") == [(0,)] and sql("select count(*) from notify_notice") == [(0,)]
+        outcome, _found = scan("dailyreport.fill_rate_low")
+        assert outcome.raised > 0
+
     def test_a_team_that_reports_too_little(self, scan, sql, fresh_db, user_id):
         _outcome, found = scan("dailyreport.fill_rate_low")
         assert "部门 SAL" in found and found["部门 SAL"].severity == "risk"

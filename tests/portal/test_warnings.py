@@ -153,11 +153,40 @@ def test_many_events_are_one_scan() -> None:
     found["Project Alpha"] = {}
     for _ in range(5):
         with freeze(WORKDAY), system():
-            warnings.scan_soon("test.rule")
+            warnings.scan_soon("test.rule", raising=True)
     assert len(rows("select 1 from kernel_outbox where handler = 'notify.scan_code'")) == 1
     with freeze(WORKDAY), _portal[0].app_context():
         outbox.drain()
     assert one().state == "open"
+
+
+@pytest.mark.req("ALR-02", part="on event")
+def test_an_event_closes_and_updates_but_raises_nothing_and_tells_nobody() -> None:
+    found.update({"Project Alpha": {"days": 3}, "Project Gamma": {}, "Project Beta": {}})
+    assert scan() == (3, 0, 0)
+    rows("delete from notify_notice")
+    rows("update notify_warning set state = 'closed', closed_at = now() where subject = 'Project Beta'")
+    found["Project Alpha"] = {"days": 4}
+    found["Project Gamma"] = {"_severity": "risk"}
+    with freeze(WORKDAY), system():
+        warnings.scan_soon("test.rule")
+    with freeze(WORKDAY), _portal[0].app_context():
+        outbox.drain()
+    now = "select subject, state, severity, params from notify_warning order by subject"
+    assert [tuple(row) for row in rows(now)] == [
+        ("Project Alpha", "open", "warn", {"days": 4}),
+        ("Project Beta", "closed", "warn", {}),
+        ("Project Gamma", "open", "warn", {}),
+    ]
+    assert rows("select 1 from notify_notice") == []
+    del found["Project Alpha"]
+    rows("delete from kernel_outbox")
+    with freeze(WORKDAY), system():
+        warnings.scan_soon("test.rule")
+    with freeze(WORKDAY), _portal[0].app_context():
+        outbox.drain()
+    assert scan() == (1, 1, 0), "Beta again, Gamma worse: what was left to the schedule; Alpha is closed already"
+    assert len(rows("select 1 from notify_notice")) == 2
 
 
 def test_the_nightly_job_scans_every_rule() -> None:
