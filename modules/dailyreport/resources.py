@@ -61,10 +61,7 @@ class ReportLines(Resource, model=ReportLine):
         """A new open line of one's own report: 201 with it and its address."""
         values, done = self._given(partial=False)
         entry = LineEntry(values["hours"], done or "", values.get("project_id"), values.get("category"))
-        pk = add_line(values["report_id"], entry)
-        response = self.one(pk, 201)
-        response.headers["Location"] = f"{self.route_base}/{pk}"
-        return response
+        return self.made(add_line(values["report_id"], entry))
 
     @route("/<int:pk>", methods=("PUT", "PATCH"), verb="edit")
     def update(self, pk: int) -> Response:

@@ -72,10 +72,7 @@ class EmployeeResource(Resource, model=Employee):
     @route("/", methods=("POST",), verb="add")
     def create(self) -> Response:
         """A new employee: 201 with the directory entry and its address."""
-        pk = hiring.from_json(body())
-        response = self.one(pk, 201)
-        response.headers["Location"] = f"{self.route_base}/{pk}"
-        return response
+        return self.made(hiring.from_json(body()))
 
 
 class EmploymentResource(Resource, model=Employment):

@@ -144,6 +144,12 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
         response.headers["ETag"] = f'"{version}"'
         return response
 
+    def made(self, pk: int) -> Response:
+        """201 with the new record *pk* and its address."""
+        response = self.one(pk, 201)
+        response.headers["Location"] = f"{self.route_base}/{pk}"
+        return response
+
     @route("/<int:pk>")
     def get(self, pk: int) -> Response:
         """One record."""
@@ -188,10 +194,7 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
     def create(self) -> Response:
         """A new record: 201 with it and its address."""
         values = forms.parse_json(self.model, self.addable(), body(), partial=False)
-        pk = self.perform_create(values)
-        response = self.one(pk, 201)
-        response.headers["Location"] = f"{self.route_base}/{pk}"
-        return response
+        return self.made(self.perform_create(values))
 
     @route("/<int:pk>", methods=("PUT", "PATCH"), verb="edit")
     def update(self, pk: int) -> Response:
