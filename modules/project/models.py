@@ -10,11 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from modules.project.events import MemberJoined, ProjectRenamed
 from portal.kernel.calendar import today
 from portal.kernel.columns import BY_ACTION, checked, never_overlapping, ordered_period
-from portal.kernel.db import Label
-from portal.kernel.document import Document, Record, User, live_unique
+from portal.kernel.document import Coded, Document, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
-from portal.kernel.i18n import _, _l, tr
+from portal.kernel.i18n import _, _l
 from security.visibility import acting
 
 
@@ -42,27 +41,20 @@ class Domain(Record):
         return self.name
 
 
-class ProjectRole(Record):
+class ProjectRole(Coded):
     """What somebody can be on a project, and what that opens."""
 
     __tablename__ = "project_role"
     __label__ = _l("Project role")
     __label_plural__ = _l("Project roles")
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
-    name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
     grants_view: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("May see the project")})
     after_completion: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("May report work after completion")})
-
-    __table_args__ = (live_unique("project_role_code_live", "code"),)
 
     def see(c: Any, v: Any) -> Any:
         return v.person
 
     def change(c: Any, v: Any) -> Any:
         return v.holds("projects_admin")
-
-    def __str__(self) -> str:
-        return tr(self.name)
 
 
 class Project(Document):

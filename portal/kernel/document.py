@@ -17,7 +17,7 @@ from portal.kernel.i18n import _, tr
 from portal.kernel.identifiers import credit_code_valid
 from portal.kernel.module import module_of
 
-__all__ = ["Record", "Document", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
+__all__ = ["Record", "Document", "Coded", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
 
 SYSTEM_COLUMNS = frozenset({"id", "state", "archived_at", "created_at", "created_by"})
 """Nobody writes these but the database and named actions: the application role has no grant on them (a document's number neither)."""
@@ -117,18 +117,33 @@ class Document(Record):
         )
 
 
-class LegalEntity(Record):
+class Coded(Record):
+    """An entry of a list people choose from: a code of its own and a name in both languages."""
+
+    __abstract__ = True
+    code: Mapped[str] = mapped_column(Text, sort_order=-10, info={"label": _l("Code")})
+    name: Mapped[Label] = mapped_column(sort_order=-9, info={"label": _l("Name")})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        table = cls.__dict__.get("__table__")
+        if table is not None:
+            live_unique(f"{table.name}_code_live", table.c.code)
+
+    def __str__(self) -> str:
+        return tr(self.name)
+
+
+class LegalEntity(Coded):
     """A company of the group (ALL-16)."""
 
     __tablename__ = "kernel_entity"
     __label__ = _l("Legal entity")
     __label_plural__ = _l("Legal entities")
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
-    name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
     credit_code: Mapped[str | None] = mapped_column(
         Text, info={"label": _l("Unified social credit code"), "help": _l("18 characters, the last one checks the others.")}
     )
-    __table_args__ = (live_unique("kernel_entity_code_live", "code"), live_unique("kernel_entity_credit_code_live", "credit_code"))
+    __table_args__ = (live_unique("kernel_entity_credit_code_live", "credit_code"),)
 
     def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
         return v.person
@@ -144,9 +159,6 @@ class LegalEntity(Record):
             raise Invalid({"credit_code": problem})
 
     before_update = before_create
-
-    def __str__(self) -> str:
-        return tr(self.name)
 
 
 def records() -> Iterator[type[Record]]:

@@ -7,21 +7,17 @@ from sqlalchemy import ForeignKey, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.kernel.columns import checked, never_overlapping, ordered_period
-from portal.kernel.db import Label, Money
-from portal.kernel.document import Record, live_unique
-from portal.kernel.i18n import _l, tr
+from portal.kernel.db import Money
+from portal.kernel.document import Coded, Record
+from portal.kernel.i18n import _l
 
 
-class Post(Record):
+class Post(Coded):
     """What somebody is employed as, such as software engineer."""
 
     __tablename__ = "hr_post"
     __label__ = _l("Post")
     __label_plural__ = _l("Posts")
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
-    name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
-
-    __table_args__ = (live_unique("hr_post_code_live", "code"),)
 
     def see(c: Any, v: Any) -> Any:
         return v.person
@@ -29,30 +25,20 @@ class Post(Record):
     def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
 
-    def __str__(self) -> str:
-        return tr(self.name)
 
-
-class Grade(Record):
+class Grade(Coded):
     """A post grade; what it costs over time is in `GradeRate`."""
 
     __tablename__ = "hr_grade"
     __label__ = _l("Grade")
     __label_plural__ = _l("Grades")
-    code: Mapped[str] = mapped_column(Text, info={"label": _l("Code")})
-    name: Mapped[Label] = mapped_column(info={"label": _l("Name")})
     post_family: Mapped[str | None] = mapped_column(Text, info={"label": _l("Post family")})
-
-    __table_args__ = (live_unique("hr_grade_code_live", "code"),)
 
     def see(c: Any, v: Any) -> Any:
         return v.person
 
     def change(c: Any, v: Any) -> Any:
         return v.holds("staff_admin")
-
-    def __str__(self) -> str:
-        return tr(self.name)
 
 
 class GradeRate(Record):
