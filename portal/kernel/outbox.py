@@ -3,7 +3,7 @@
 `enqueue` inserts a row; any number of workers take rows (`drain`) and run the handler and the done-mark in one transaction,
 which makes every effect inside the portal happen exactly once.  What reaches the world outside happens at least once; there the
 row's key is the word for de-duplication.  A handler that fails is retried with growing pauses and at last becomes a dead letter
-that administrators see and send again.  docs/adr/0020-outbox-and-jobs.md
+that administrators see and send again; so does one that ends its worker.  docs/adr/0020-outbox-and-jobs.md
 """
 
 import random
@@ -35,6 +35,7 @@ outbox = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("available_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("starts", Integer, nullable=False, server_default="0"),
     Column("leased_until", DateTime(timezone=True)),
     Column("lease_token", Text),
     Column("done_at", DateTime(timezone=True)),
@@ -51,6 +52,8 @@ LEASE = timedelta(seconds=20)
 """Time a worker has to begin with what it took; while a handler runs its row stays locked, however long that takes."""
 BATCH = 10
 MAX_ATTEMPTS = 10
+MAX_STARTS = 20
+"""How often a letter that was lost with its worker is begun again without coming to an end."""
 KEEP_DONE = timedelta(days=30)
 
 handlers: dict[str, Handler] = {}
@@ -113,28 +116,39 @@ class _Ring:
 
 @dataclass(frozen=True)
 class Letter:
-    """A row a worker has taken; *attempts* failed before."""
+    """A row a worker has taken; *attempts* failed before.
+
+    *lost*: the lease before this one ran out, the worker was killed or slow; *starts*: how often it was begun after that.
+    """
 
     id: int
     key: str
     handler: str
     payload: dict[str, Any]
     attempts: int
+    starts: int
+    lost: bool
 
 
-# a lease that runs out is no failure and counts for nothing: the worker was stopped, or slow
+# a lease that runs out is no failure: the worker was stopped, or slow, mostly with another letter of the batch
 # the subquery locks, skipping what others hold: those rows are being handled at this very moment
 _TAKE = text(
     """update kernel_outbox o set leased_until = clock_timestamp() + :lease, lease_token = :token
-       from (select id from kernel_outbox where done_at is null and dead_at is null and available_at <= clock_timestamp()
+       from (select id, leased_until from kernel_outbox where done_at is null and dead_at is null and available_at <= clock_timestamp()
                and (leased_until is null or leased_until < clock_timestamp())
              order by available_at, id limit :batch for update skip locked) due
-       where o.id = due.id returning o.id, o.key, o.handler, o.payload, o.attempts"""
+       where o.id = due.id returning o.id, o.key, o.handler, o.payload, o.attempts, o.starts, due.leased_until is not null"""
 )
 _HOLD = text("select 1 from kernel_outbox where id = :id and lease_token = :token and done_at is null for update skip locked")
+# committed before the handler runs, so that it stays when the handler takes its process along; from then on the letter is due later
+_BEGIN = text(
+    """update kernel_outbox set starts = starts + 1, available_at = clock_timestamp() + :pause,
+         last_error = case when starts > 0 then :error else last_error end
+       where id = :id and lease_token = :token and done_at is null returning id"""
+)
 _DONE = text("update kernel_outbox set done_at = clock_timestamp(), leased_until = null, last_error = null where id = :id")
 _FAILED = text(
-    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error, attempts = attempts + 1,
+    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error, attempts = attempts + 1, starts = 0,
          available_at = clock_timestamp() + :pause, dead_at = case when attempts + 1 >= :most then clock_timestamp() end
        where id = :id and lease_token = :token returning dead_at"""
 )
@@ -161,12 +175,15 @@ def take(token: str) -> list[Letter]:
     """Lease the next rows that are due under *token*."""
     with unrestricted("outbox: take what is due") as s:
         rows = s.execute(_TAKE, {"lease": LEASE, "token": token, "batch": BATCH}).all()
-    return sorted((Letter(*row) for row in rows), key=lambda letter: letter.id)
+    # what was begun and lost comes last: if it takes the worker along again, the others are done by then
+    return sorted((Letter(*row) for row in rows), key=lambda letter: (letter.starts, letter.id))
 
 
 def deliver(letter: Letter, token: str) -> bool:
     """Run the handler of *letter* and mark it done in the same transaction.  False when it failed or another worker has it."""
     bound = log.bind(handler=letter.handler, key=letter.key, attempt=letter.attempts + 1)
+    if letter.lost and not _begin(letter, token):
+        return False
     try:
         with unrestricted(f"outbox: {letter.handler}") as s:
             if s.execute(_HOLD, {"id": letter.id, "token": token}).scalar() is None:
@@ -178,7 +195,7 @@ def deliver(letter: Letter, token: str) -> bool:
             s.flush()
             s.execute(_DONE, {"id": letter.id})
     except Exception as error:  # whatever a handler raises is recorded, and tried again
-        dead = _failed(letter, token, error)
+        dead = _failed(letter, token, problem_of(error), MAX_ATTEMPTS)
         bound.warning("outbox.dead" if dead else "outbox.failed", error=problem_of(error))
         return False
     bound.debug("outbox.done")
@@ -197,10 +214,21 @@ def problem_of(error: Exception) -> str:
     return f"{type(cause).__name__}: {cause}".splitlines()[0][:500]
 
 
-def _failed(letter: Letter, token: str, error: Exception) -> bool:
-    """Record that *letter* failed; True when it is dead now."""
-    problem = problem_of(error)
-    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts + 1), "most": MAX_ATTEMPTS}
+def _begin(letter: Letter, token: str) -> bool:
+    """Count that *letter*, lost before, is begun again; False when another worker has it or it was begun too often and is dead now."""
+    problem = f"WorkerLost: begun {letter.starts} times, each time its worker ended before it did"
+    if letter.starts >= MAX_STARTS:
+        if _failed(letter, token, problem, 0):
+            log.warning("outbox.dead", handler=letter.handler, key=letter.key, error=problem)
+        return False
+    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.starts + 1)}
+    with unrestricted("outbox: count a start") as s:
+        return s.execute(_BEGIN, values).one_or_none() is not None
+
+
+def _failed(letter: Letter, token: str, problem: str, most: int) -> bool:
+    """Record that *letter* failed, for good if that was the attempt number *most*; True when it is dead now."""
+    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts + 1), "most": most}
     with unrestricted("outbox: record a failure") as s:
         row = s.execute(_FAILED, values).one_or_none()
         dead = row is not None and row.dead_at is not None

@@ -1,5 +1,6 @@
 """The outbox: one transaction with its cause, exactly once inside the portal, retries, dead letters."""
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from portal.kernel import outbox
@@ -15,6 +16,11 @@ from portal.kernel.db import session, unrestricted
 
 done: list[Any] = []
 broken: set[Any] = set()
+deadly: set[Any] = set()
+
+
+class Killed(BaseException):
+    """The end of a worker."""
 
 
 @outbox.handler("test.note")
@@ -24,12 +30,15 @@ def note(value: Any) -> None:
     done.append(value)
     if value in broken:
         raise RuntimeError(f"{value} is broken")
+    if value in deadly:
+        raise Killed  # no Exception: the worker ends here, as when its process is killed
 
 
 @pytest.fixture(autouse=True)
 def clean(app: Flask) -> Iterator[None]:
     done.clear()
     broken.clear()
+    deadly.clear()
     with app.app_context(), unrestricted("test") as s:
         s.execute(text("delete from kernel_outbox"))
         s.execute(text("delete from kernel_number_counter where code = 'test'"))
@@ -159,6 +168,88 @@ def test_a_lease_that_runs_out_is_no_failure() -> None:
     outbox.drain()
     (row,) = rows()
     assert row.attempts == 1 and row.dead_at is None
+
+
+def a_worker() -> None:
+    """A worker's life until a letter kills it or nothing is left to do; the leases of the one before are over."""
+    with unrestricted("test") as s:
+        s.execute(text("update kernel_outbox set leased_until = now() - interval '1 second' where leased_until is not null"))
+        s.execute(text("update kernel_outbox set available_at = available_at - interval '2 hours'"))  # as if pauses were over
+    with contextlib.suppress(Killed):
+        outbox.drain()
+
+
+@pytest.mark.req("ALR-06", part="worker killed by its work")
+def test_a_letter_that_ends_its_worker_is_counted_goes_last_and_is_given_up() -> None:
+    deadly.add(1)
+    put(*range(1, 13))
+    a_worker()
+    assert done == [1] and rows()[0].starts == 0
+    a_worker()
+    assert rows()[0].starts == 1 and rows()[0].available_at > rows("select now() as at")[0].at, "counted, and due later"
+    a_worker()
+    assert [row.done_at is not None for row in rows()] == [False] + [True] * 11, "the others were done before it"
+    assert len(traces()) == 11 and all(row.attempts == 0 for row in rows())
+    for _ in range(outbox.MAX_STARTS):
+        a_worker()
+    (row,) = rows("select * from kernel_outbox where done_at is null")
+    assert row.dead_at is not None and row.last_error.startswith(f"WorkerLost: begun {outbox.MAX_STARTS} times")
+    assert done.count(1) == outbox.MAX_STARTS + 1
+    a_worker()
+    assert done.count(1) == outbox.MAX_STARTS + 1, "dead is dead"
+    deadly.clear()
+    assert outbox.resend([row.id]) == 1
+    a_worker()
+    assert rows("select * from kernel_outbox where done_at is null") == [] and len(traces()) == 12
+
+
+@pytest.mark.req("ALR-06", part="worker killed by its work")
+def test_an_end_of_any_kind_forgets_the_starts() -> None:
+    deadly.add(1)
+    put(1)
+    for _ in range(3):
+        a_worker()
+    assert rows()[0].starts == 2 and rows()[0].last_error.startswith("WorkerLost: begun 1 times")
+    deadly.clear()
+    broken.add(1)
+    a_worker()
+    assert (rows()[0].starts, rows()[0].attempts, rows()[0].last_error) == (0, 1, "RuntimeError: 1 is broken")
+
+
+def test_what_another_worker_has_taken_meanwhile_is_not_begun() -> None:
+    put(1)
+    outbox.take("first")
+    with unrestricted("test") as s:
+        s.execute(text("update kernel_outbox set leased_until = now() - interval '1 second'"))
+    (mine,) = outbox.take("second")
+    with unrestricted("test") as s:
+        s.execute(text("update kernel_outbox set leased_until = now() - interval '1 second'"))
+    (theirs,) = outbox.take("third")
+    assert mine.lost and not outbox.deliver(mine, "second") and done == [] and rows()[0].starts == 0
+    assert outbox.deliver(theirs, "third") and done == [1]
+
+
+def test_a_letter_that_was_never_lost_costs_no_statement_more(app: Flask) -> None:
+    from portal.kernel.db import db
+
+    put(1)
+    (letter,) = outbox.take("w")
+    sent: list[str] = []
+
+    def note_statement(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        sent.append(" ".join(statement.split()[:4]))
+
+    event.listen(db.engines["worker"], "before_cursor_execute", note_statement)
+    try:
+        assert outbox.deliver(letter, "w")
+    finally:
+        event.remove(db.engines["worker"], "before_cursor_execute", note_statement)
+    assert [s for s in sent if "kernel" in s or s.startswith("select 1")] == [
+        "select 1 from kernel_outbox",
+        "insert into kernel_number_counter values",
+        "update kernel_outbox set done_at",
+    ]
+    assert len(sent) == 4, sent  # and who is at work
 
 
 @pytest.mark.req("ALR-06")

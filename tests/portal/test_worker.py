@@ -305,6 +305,36 @@ def test_reminders_survive_killed_workers_and_killed_redis(
     assert one("select count(*) from kernel_outbox where dead_at is not null") == 0
 
 
+@pytest.mark.req("ALR-06", part="worker killed by its work")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the children in /proc")
+def test_work_that_ends_its_worker_is_given_up_and_all_other_work_is_done(
+    app: Flask, settings: Settings, superuser: Any, effects: None, tmp_path: Path
+) -> None:
+    with app.app_context(), unrestricted("test"):
+        outbox.enqueue("soak.deadly", {"n": 0}, key="deadly")
+        for n in range(1, 25):
+            outbox.enqueue("soak.trace", {"n": n}, key=f"trace:{n}")
+    log = tmp_path / "workers.log"
+    workers = Workers(settings, None, 1, log, SOAK_QUICK="1")
+
+    def done() -> list[int]:
+        return [n for (n,) in superuser.execute("select n from soak_effect order by n")]
+
+    def letter() -> Any:
+        return superuser.execute("select dead_at, starts, last_error from kernel_outbox where key = 'deadly'").fetchone()
+
+    try:
+        until(lambda: len(done()) >= 24, 90, "the work beside it is done")
+        until(lambda: letter()[0] is not None, 90, "the deadly letter is given up")
+        until(workers.children, 20, "a worker runs")
+        assert not gone(workers.children()[0])
+    finally:
+        workers.stop()
+    assert done() == list(range(1, 25)), "each once, and nothing of what killed its worker"
+    assert letter()[2] == "WorkerLost: begun 3 times, each time its worker ended before it did"
+    assert log.read_text(errors="replace").count("child_ended") == 4, "the first start and three that were counted"
+
+
 @pytest.mark.req("ALR-09", part="supervision")
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the children in /proc, which Linux has")
 def test_a_killed_worker_is_replaced_and_children_end_with_their_supervisor(app: Flask, settings: Settings, tmp_path: Path) -> None:
