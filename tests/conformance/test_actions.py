@@ -48,20 +48,7 @@ def own(column: str) -> Words:
 
 
 def answers_leave(o: Oracle, me: int, row: Row) -> bool:
-    """A head above, never oneself, nor a stand-in for the head stood in for; HR for those who have nobody above."""
-    person = row["user_id"]
-    if person == me:
-        return False
-    today = [h for h in o.rows["hr_department_head"] if o.today_in(h)]
-    for mine in (h for h in today if h["user_id"] == me):
-        headed = any(h["user_id"] == person and h["department_id"] == mine["department_id"] and h["kind"] == "head" for h in today)
-        place = next((e["department_id"] for e in o.rows["hr_employee"] if e["user_id"] == person), None)
-        while place is not None and place != mine["department_id"]:
-            place = next(d["parent_id"] for d in o.rows["hr_department"] if d["id"] == place)
-        if place is not None and (mine["kind"] == "head" or not headed):
-            return True
-    top = {h["user_id"] for h in today if h["kind"] == "head"} & {o.people.get("ceo")}
-    return "hr" in o.held[me] and person in top
+    return o.answers_leave(me, row["user_id"])
 
 
 def decides(o: Oracle, me: int, row: Row) -> bool:

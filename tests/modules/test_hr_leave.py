@@ -29,6 +29,14 @@ def ask(client_as):
     return make
 
 
+@pytest.fixture
+def told(sql):
+    """`told(pk)`: whom the portal told that leave *pk* waits for an answer."""
+    return lambda pk: {
+        r for (r,) in sql("select receiver_id from notify_notice where kind = 'hr.leave_submitted' and record_id = :p", p=pk)
+    }
+
+
 @pytest.mark.req("HRM-07", part="leave entry")
 class TestLife:
     def test_from_the_request_to_the_answer(self, client_as, ask, user_id, sql, app, fresh_db):
@@ -99,9 +107,48 @@ class TestLife:
         assert act(client_as("hr"), f"{LEAVES}{other}/approve").status_code == 403
         assert act(client_as("member.wang"), f"{LEAVES}{other}/approve").status_code == 403
 
-    def test_hr_answers_for_the_head_of_the_company(self, client_as, ask, fresh_db):
+    def test_hr_answers_for_the_head_of_the_company(self, client_as, ask, user_id, told, fresh_db):
         pk, _got = ask("ceo")
+        assert told(pk) == {user_id("hr")}
         assert act(client_as("hr"), f"{LEAVES}{pk}/approve").status_code == 200
+
+    def test_while_the_company_has_no_head_hr_answers_for_those_below(
+        self, client_as, ask, told, user_id, department, sql, today, fresh_db
+    ):
+        sql("update hr_department_head set to_day = :t where department_id = :d", t=today, d=department("HQ"))
+        add = "insert into hr_department_head (department_id, user_id, kind, from_day) values (:d, :u, 'deputy', :t)"
+        sql(add, d=department("RD"), u=user_id("deputy.plt"), t=today)
+        pk, _got = ask("head.rd")
+        assert told(pk) == {user_id("hr")}
+        for who in ("deputy.plt", "member.wang"):
+            assert act(client_as(who), f"{LEAVES}{pk}/approve", version="1").status_code in (403, 404), who
+        assert act(client_as("head.rd"), f"{LEAVES}{pk}/approve").status_code == 403
+        other, _got = ask("member.wang")
+        assert act(client_as("hr"), f"{LEAVES}{other}/approve").status_code == 403, "this person has a head"
+        assert act(client_as("hr"), f"{LEAVES}{pk}/approve").status_code == 200
+
+    @pytest.mark.parametrize("kind", ["acting", "deputy"])
+    def test_hr_answers_for_whoever_stands_in_for_the_head_of_the_company(
+        self, client_as, ask, told, user_id, department, sql, today, fresh_db, kind
+    ):
+        sql("update hr_department_head set to_day = :t where department_id = :d", t=today, d=department("HQ"))
+        add = "insert into hr_department_head (department_id, user_id, kind, from_day) values (:d, :u, :k, :t)"
+        sql(add, d=department("HQ"), u=user_id("ceo"), k=kind, t=today)
+        own, _got = ask("ceo")
+        assert told(own) == {user_id("hr")}
+        assert act(client_as("hr"), f"{LEAVES}{own}/approve").status_code == 200
+        below, _got = ask("head.rd")
+        assert told(below) == {user_id("ceo")}
+        assert act(client_as("hr"), f"{LEAVES}{below}/approve").status_code == 403
+        assert act(client_as("ceo"), f"{LEAVES}{below}/approve").status_code == 200
+
+    def test_a_head_of_a_dissolved_department_above_counts(self, client_as, ask, told, user_id, department, sql, fresh_db):
+        sql("update hr_department set archived_at = now() where id = :d", d=department("PLT"))
+        sql("update hr_department_head set archived_at = now() where department_id = :d", d=department("PLT"))
+        pk, _got = ask("member.wang")
+        assert told(pk) == {user_id("head.rd")}
+        assert act(client_as("hr"), f"{LEAVES}{pk}/approve").status_code == 403
+        assert act(client_as("head.rd"), f"{LEAVES}{pk}/approve").status_code == 200
 
     def test_overlap_is_refused_half_days_apart_are_not(self, ask, fresh_db):
         ask("member.wang", from_day="2026-09-07", to_day="2026-09-07", to_half="am")

@@ -98,6 +98,13 @@ class Oracle:
             place = parents[place]
         return found - {person}
 
+    def answers_leave(self, me: int, person: int) -> bool:
+        """Every leave has somebody who can answer it (HRM-07), and it is never the person.
+
+        Those who decide for the person; where nobody does, whichever place above is vacant and however it is filled, HR.
+        """
+        return me != person and me in (self.answer_for(person) or {who for who, roles in self.held.items() if "hr" in roles})
+
     def departments_of(self, me: int) -> set[int]:
         """The departments *me* answers for, with everything below."""
         found = {h["department_id"] for h in self.rows["hr_department_head"] if h["user_id"] == me and self.today_in(h)}

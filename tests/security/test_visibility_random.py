@@ -12,7 +12,8 @@ from sqlalchemy.engine import make_url
 
 from portal.kernel import calendar
 from portal.kernel.document import records
-from security.visibility import changeable, context, visible
+from security.transitions import action_of
+from security.visibility import Bound, changeable, context, visible
 from tests.factories.company import PEOPLE
 from tests.factories.databases import dsn
 from tests.security.oracle import Oracle
@@ -148,15 +149,25 @@ def test_everybody_sees_what_the_oracle_says_after_every_change(
                 conn.rollback()
             username = dice.choice([p for p in PERSONS if p in oracle.people])
             criteria_agree(superuser, session_as, oracle, username, f"seed {seed}, round {round_}")
+            staff = [p for p in PERSONS if p in oracle.people and "hr" in oracle.held[oracle.people[p]]]
+            if staff:  # they stand in where no head is
+                criteria_agree(superuser, session_as, oracle, dice.choice(staff), f"seed {seed}, round {round_}")
 
 
 def criteria_agree(superuser: Any, session_as: Any, oracle: Oracle, username: str, where: str) -> None:
     """The same rules as criteria of ORM statements, without row-level security below them."""
     from sqlalchemy.dialects import postgresql
 
+    from modules.hr.models import Employee, Leave
+
     with session_as(username):
         ctx = context()
         rules = [(m, visible(m, m, ctx), changeable(m, m, ctx)) for m in records()]
+        answers = action_of(Leave, "approve").by(Employee, Bound(ctx))  # as if everybody had asked for leave
+    asked = select(Employee.user_id).where(answers).compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    got = {r[0] for r in superuser.execute(str(asked)).fetchall()}
+    expected = {e["user_id"] for e in oracle.rows["hr_employee"] if oracle.answers_leave(oracle.people[username], e["user_id"])}
+    assert got == expected, f"{where}: {username} answers the leave of {got - expected} too many, misses {expected - got}"
     for m, see, change in rules:
         for rule, want in ((see, oracle.visible(username, m.__tablename__)), (change, None)):
             conditions = [r for r in ((see, change) if want is None else (rule,)) if r is not None]

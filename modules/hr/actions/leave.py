@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import select
 
 from modules.hr import rules
-from modules.hr.actions.organisation import covers, heads_of
+from modules.hr.actions.organisation import covers, have_heads, heads_of, human_resources
 from modules.hr.events import LeaveDecided, LeaveSubmitted
-from modules.hr.models import Assignment, Department, DepartmentHead, Employee, Employment, Leave
+from modules.hr.models import Assignment, Employee, Employment, Leave
 from portal.kernel.calendar import WorkingCalendar, today
 from portal.kernel.db import session
 from portal.kernel.errors import Invalid, Refusal
@@ -101,18 +101,13 @@ def _own(c: Any, v: Any) -> Any:
 
 
 def _answers(c: Any, v: Any) -> Any:
-    # nobody is above the heads of the whole company: HR answers for them
-    top = (
-        select(DepartmentHead.user_id)
-        .join(Department, Department.id == DepartmentHead.department_id)
-        .where(Department.parent_id.is_(None), DepartmentHead.kind == "head", covers(DepartmentHead, today()))
-    )
-    return (c.user_id != v.me) & (v.has("answered_staff", c.user_id) | (v.holds("staff_admin") & c.user_id.in_(top)))
+    # HR answers for whoever has nobody above: who leads the whole company, and others while the place above them is vacant
+    return (c.user_id != v.me) & (v.has("answered_staff", c.user_id) | (v.holds("staff_admin") & c.user_id.not_in(have_heads())))
 
 
 @transition("draft", "submitted", by=_own, label=_l("Submit for approval"), tone="primary", icon="send")
 def submit(leave: Leave) -> None:
-    """Asks the head; the number is given now."""
+    """Asks the head, or HR when there is none above; the number is given now."""
     s = session()
     employee = s.scalars(select(Employee).where(Employee.user_id == leave.user_id).with_for_update()).one_or_none()
     if employee is None:
@@ -139,7 +134,8 @@ def submit(leave: Leave) -> None:
     if leave.days == 0:
         raise Invalid({"from_day": _("There is no working day in it.")})
     leave.number = leave.number or next_number(SERIES, leave.entity_id, today())
-    publish(LeaveSubmitted(leave.id, leave.user_id, heads_of(leave.user_id)))
+    deciders = heads_of(leave.user_id) or [p for p in human_resources() if p != leave.user_id]
+    publish(LeaveSubmitted(leave.id, leave.user_id, deciders))
 
 
 ANSWER = {"note": text(_l("Answer"), max_length=500)}

@@ -5,23 +5,25 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from flask_appbuilder.security.sqla.models import User, assoc_user_role
+from sqlalchemy import Select, exists, func, or_, select
 
 from modules.hr import rules
 from modules.hr.events import DepartmentChanged, HeadAppointed
 from modules.hr.models import Assignment, Department, DepartmentHead, DepartmentPeriod, Employee
 from portal.kernel.calendar import today
-from portal.kernel.db import session, unrestricted
+from portal.kernel.db import PlainTable, session, unrestricted
 from portal.kernel.errors import Forbidden, Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from portal.kernel.module import assignee
 from security.manager import allowed
+from security.roles import RoleScope
 from security.transitions import Argument, operation, text
 from security.visibility import acting, context
 
 
-def covers(model: type[DepartmentPeriod] | type[DepartmentHead] | type[Assignment], day: date):  # type: ignore[no-untyped-def]
+def covers(model: type[DepartmentPeriod] | type[DepartmentHead] | type[Assignment] | PlainTable, day: date):  # type: ignore[no-untyped-def]
     """SQL: the period of *model* holds on *day*."""
     return (model.from_day <= day) & or_(model.to_day.is_(None), model.to_day > day)
 
@@ -110,7 +112,9 @@ def organisation(day: date | None = None) -> list[rules.Node]:
 
 def parents_today() -> dict[int, int | None]:
     """The department above each one."""
-    return dict(session().execute(select(Department.id, Department.parent_id)).tuples().all())
+    # dissolved ones too, as for `answered_staff`: whoever is still in one is answered for by the heads above it
+    every = select(Department.id, Department.parent_id).execution_options(include_archived=True)
+    return dict(session().execute(every).tuples().all())
 
 
 def employed_in(departments: Iterable[int], subtree: bool = True) -> list[int]:
@@ -146,6 +150,28 @@ def _nearest_heads(department: int | None, heads: Mapping[int, list[Head]], pare
             return found
         department = parents.get(department)
     return []
+
+
+def have_heads() -> Select[tuple[int]]:
+    """SQL: user ids of the people somebody answers for today; of all others `heads_of` is empty."""
+    person, department, other, own = (PlainTable(m) for m in (Employee, Department, DepartmentHead, DepartmentHead))
+    up = select(person.user_id, person.department_id).cte(recursive=True)
+    up = up.union(select(up.c.user_id, department.parent_id).where(department.id == up.c.department_id, department.parent_id.is_not(None)))
+    there = [(h.department_id == up.c.department_id) & h.archived_at.is_(None) & covers(h, today()) for h in (other, own)]
+    leads = exists().where(there[1], own.user_id == up.c.user_id, own.kind == "head")
+    return select(up.c.user_id).where(there[0], other.user_id != up.c.user_id, ~leads)
+
+
+def human_resources() -> list[int]:
+    """User ids of the people who change staff data and the organisation: they answer where no head does."""
+    held = assoc_user_role
+    rows = (
+        select(User.id)
+        .join(held, held.c.user_id == User.id)
+        .join(RoleScope, RoleScope.role_id == held.c.role_id)
+        .where(RoleScope.scope == "staff_admin", User.active)
+    )
+    return sorted(set(session().scalars(rows)))
 
 
 @assignee("department_head", label=_l("Head of the person's department"))
