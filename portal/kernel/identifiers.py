@@ -29,7 +29,21 @@ def identity_check_character(first_17: str) -> str:
     return str(ric.calc_check_digit(first_17 + "0"))  # it ignores the last character
 
 
+# GB 32100-2015 with its amendment: department of registration → kinds of organisation it registers.  Of civil affairs (5) also 4 and
+# 5, which committees of villages and of residents have got since.
+_KINDS = {
+    "1": "1239", "2": "19", "3": "123459", "4": "19", "5": "123459", "6": "129", "7": "129", "8": "19", "9": "1239",
+    "A": "19", "N": "1239", "Y": "1",
+}  # fmt: skip
+
+
 def credit_code_valid(code: str) -> bool:
-    """Whether *code* is a unified social credit code (GB 32100): 18 characters, the last of them the right check character."""
+    """Whether *code* is a unified social credit code (GB 32100).
+
+    A department that registers, a kind it registers, the six figures of a place, nine characters of the organisation and the right
+    check character.
+    """
     value = code.strip().upper()
-    return re.fullmatch(r"[0-9A-Z]{18}", value) is not None and bool(uscc.is_valid(value))
+    if not re.fullmatch(r"[0-9A-Z][0-9][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}", value) or value[1] not in _KINDS.get(value[0], ""):
+        return False
+    return bool(uscc.calc_check_digit(value[:17]) == value[17])

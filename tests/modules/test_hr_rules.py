@@ -166,6 +166,22 @@ class TestCheckCharacters:
         assert not identifiers.credit_code_valid("9135-0100M000100Y43") and not identifiers.credit_code_valid("")
 
     @pytest.mark.parametrize(
+        ("first", "valid"),
+        [
+            ("91", True), ("92", True), ("93", True), ("11", True), ("12", True), ("52", True), ("54", True), ("35", True),
+            ("A1", True), ("N2", True), ("Y1", True),
+            ("00", False), ("01", False), ("90", False), ("94", False), ("Y2", False), ("B1", False), ("A2", False), ("9A", False),
+        ],
+    )  # fmt: skip
+    def test_a_credit_code_begins_with_who_registers_what(self, first, valid):
+        alphabet = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+        body = first + "350100M000100Y4"
+        total = sum(alphabet.index(c) * pow(3, n, 31) for n, c in enumerate(body))
+        assert identifiers.credit_code_valid(body + alphabet[-total % 31]) is valid
+        assert not identifiers.credit_code_valid(body + alphabet[(1 - total) % 31])
+        assert not identifiers.credit_code_valid("0" * 18)
+
+    @pytest.mark.parametrize(
         ("number", "problem"),
         [
             ("110105194912310021", "check"),
