@@ -64,7 +64,7 @@ def newcomer(department_id, **more):
 
 @pytest.mark.req("HRM-02")
 class TestJoining:
-    @pytest.mark.parametrize("username", ["a b", "x", "王小明", "a'; --", "a" * 65, "-a"])
+    @pytest.mark.parametrize("username", ["a b", "x", "王小明", "a'; --", "a" * 65, "-a", "@a", "<a@b>"])
     def test_an_account_name_one_can_type(self, client_as, department, username):
         got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT"), username=username))
         assert got.status_code == 422 and "username" in got.get_json()["error"]["fields"]
@@ -80,6 +80,14 @@ class TestJoining:
         assert sql("select r.name from ab_user_role x join ab_role r on r.id = x.role_id join ab_user u on u.id = x.user_id "
                    "where u.username = 'liu.suifeng'") == [("employee",)]  # fmt: skip
         assert sql("select from_day::text, to_day from hr_assignment where employee_id = :e", e=pk) == [("2024-01-08", None)]
+
+    def test_an_e_mail_address_as_in_keycloak_is_an_account_name(self, client_as, department, sql, fresh_db):
+        for n, name in enumerate(("Liu.Suifeng@shuniu.example", "liu.suifeng@other.example")):
+            got = client_as("hr").post(EMPLOYEES, json=newcomer(department("PLT"), username=name, number=f"E900{n}"))
+            assert got.status_code == 201, got.text
+        accounts = sql("select username, email from ab_user where username like 'liu.suifeng%' order by 1")
+        assert [a[0] for a in accounts] == ["liu.suifeng@other.example", "liu.suifeng@shuniu.example"]
+        assert all(a[1].count("@") == 1 and a[1].endswith("@example.invalid") for a in accounts), accounts  # no address was given
 
     def test_who_joins_later_cannot_sign_in_before(self, client_as, department, sql, today, apply_due, fresh_db):
         day = today + timedelta(days=10)

@@ -24,7 +24,8 @@ from security.visibility import acting, context
 
 EMPLOYED = "employee"
 """Key of the role everybody has who works here."""
-ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
+ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{1,63}")
+"""As Keycloak keeps them: in small letters, often an e-mail address."""
 
 
 def hire(
@@ -60,7 +61,7 @@ def hire(
         if problems:
             raise Invalid(problems)
         begun = joined_on <= today()
-        email = work_email or f"{username}@example.invalid"
+        email = work_email or f"{username.replace('@', '.at.')}@example.invalid"
         if s.scalar(select(func.count()).select_from(User).where(User.email == email)):
             raise Invalid({"work_email": _("Another account has this e-mail address.")})
         first, last = rules.split_name(name)
@@ -117,7 +118,7 @@ def _problems(
         if not value:
             found[field] = _("This is required.")
     if username and not ACCOUNT_NAME.fullmatch(username):
-        found["username"] = _("Small letters, figures and . _ -, 2 to 64 of them.")
+        found["username"] = _("Small letters, figures and . _ - @, 2 to 64 of them.")
     if s.scalar(select(func.count()).select_from(Employee).where(Employee.number == number)):
         found["number"] = _("Another employee has this number.")
     if s.scalar(select(func.count()).select_from(User).where(func.lower(User.username) == username)):
