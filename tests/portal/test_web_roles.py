@@ -39,6 +39,9 @@ class TestMatrix:
         assert "add:web.Announcement" not in admin.get(f"{BASE}/differences").text
         matrix(admin, ("employee", "add:web.Announcement", True))
         assert "add:web.Announcement" in admin.get(f"{BASE}/differences").text
+        matrix(admin, ("employee", "view:hr.Employee", False))
+        shown = admin.get(f"{BASE}/differences").text
+        assert 'class="sn-st idle">' in shown and 'class="sn-st rest">' not in shown  # that tone says leave
         exported = admin.get(f"{BASE}/export.json").get_json()
         employee = next(r for r in exported["roles"] if r["key"] == "employee")
         assert "add:web.Announcement" in employee["permissions"]
