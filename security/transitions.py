@@ -222,6 +222,7 @@ def perform(model: type[R], name: str, pk: int, version: int | None = None, argu
     values = parse_arguments(action, arguments or {})
     s, ctx = session(), context()
     state = cast(Any, model).state if "state" in model.__table__.c else cast(Any, model).id
+    # the rule's arrays of ids (whom I answer for, …) are those of the transaction's begin, also when it is asked again below
     rule = action.by(model, Bound(ctx))
     row = s.execute(select(model.version, state.label("state"), rule.label("ok")).where(model.id == pk)).one_or_none()  # no lock yet
     if row is None:
