@@ -12,10 +12,11 @@ from sqlalchemy import ColumnElement, any_, bindparam, func, select
 
 from modules.dailyreport import rules
 from modules.dailyreport.actions.deciding import waits_for
-from modules.dailyreport.models import CATEGORIES, DailyReport, ReportLine
+from modules.dailyreport.models import CATEGORIES, DailyReport, LineText, ReportLine
 from modules.dailyreport.reports.period import Period
 from modules.hr.actions import away
 from modules.hr.models import Department, Employee, Employment
+from modules.project.models import Project
 from portal.kernel import calendar
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import Ids, session
@@ -369,8 +370,6 @@ class LineView:
 
 def lines_of(report_id: int) -> list[LineView]:
     """The visible lines of a report in their order. Two statements."""
-    from modules.dailyreport.models import LineText
-
     x, t = ReportLine, LineText
     rows = (
         session()
@@ -395,6 +394,4 @@ def lines_of(report_id: int) -> list[LineView]:
 
 def visible_projects(ids: Collection[int]) -> set[int]:
     """Those of *ids* the reader may open."""
-    from modules.project.models import Project
-
     return set(session().scalars(select(Project.id).where(among(Project.id, ids)))) if ids else set()
