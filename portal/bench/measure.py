@@ -48,6 +48,7 @@ class Watch:
     begin: float = 0.0
     statements: int = 0
     scanned: int = 0
+    read: int = 0
     explain: bool = False
 
     def reset(self) -> None:
@@ -101,8 +102,10 @@ def watching(app: Flask) -> Iterator[Watch]:
             watch.begin += took
         if watch.explain and "dailyreport_line" in statement and statement.lstrip().lower().startswith(("select", "with")):
             with cursor.connection.cursor() as c:
-                c.execute("explain (format json) " + statement, parameters)
-                watch.scanned += scanned(c.fetchone()[0][0]["Plan"])
+                c.execute("explain (analyze, format json) " + statement, parameters)
+                plan = c.fetchone()[0][0]["Plan"]
+                watch.scanned += scanned(plan)
+                watch.read += read(plan)
 
     with app.app_context():
         engines = list(db.engines.values())
@@ -119,6 +122,14 @@ def scanned(plan: dict[str, Any]) -> int:
     """How often a plan reads the table of the lines one after the other, however early a limit stops it."""
     own = plan.get("Node Type", "").endswith("Seq Scan") and plan.get("Relation Name") == "dailyreport_line"
     return int(own) + sum(scanned(p) for p in plan.get("Plans", ()))
+
+
+def read(plan: dict[str, Any]) -> int:
+    """How many lines a plan reads, those it throws away included."""
+    own = 0
+    if plan.get("Relation Name") == "dailyreport_line":
+        own = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return int(own) + sum(read(p) for p in plan.get("Plans", ()))
 
 
 # ------------------------------------------------------------------ pages

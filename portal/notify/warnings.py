@@ -251,18 +251,16 @@ COMMITTED = 5
 """Seconds in which a transaction that asked for a scan is expected to be committed."""
 
 
-def scan_soon(code: str, seconds: int = 20, *, raising: bool = False) -> None:
+def scan_soon(code: str, seconds: int = 20) -> None:
     """Scan the rules of *code* after this transaction; many calls within *seconds* become one scan.
 
-    It closes and updates warnings. With *raising*, for events that themselves bring a risk about, it also raises them; else one
-    person's report would have everybody told of what has nothing to do with it.
+    It closes and updates warnings, and raises none: one person's report would have everybody told of what has nothing to do with it.
     The scan begins some seconds after its slot, so that transactions which called at the end of it are committed by then.
     """
     now = calendar.now()
     slot = int(now.timestamp()) // seconds + 1
     at = datetime.fromtimestamp(slot * seconds + COMMITTED, now.tzinfo)
-    key = f"scan:{code}:{slot * seconds}" + (":raising" if raising else "")
-    outbox.enqueue("notify.scan_code", {"code": code, "raising": raising}, key=key, at=at)
+    outbox.enqueue("notify.scan_code", {"code": code}, key=f"scan:{code}:{slot * seconds}", at=at)
 
 
 @outbox.handler("notify.scan")
@@ -271,9 +269,9 @@ def _scan(rule: int) -> None:
 
 
 @outbox.handler("notify.scan_code")
-def _scan_code(code: str, raising: bool = False) -> None:
+def _scan_code(code: str) -> None:
     for rule_id in session().scalars(select(WarningRule.id).where(WarningRule.code == code, WarningRule.enabled)).all():
-        scan(rule_id, raising=raising)
+        scan(rule_id, raising=False)
 
 
 # ------------------------------------------------------------------ what people do

@@ -96,7 +96,7 @@ def label_of(model: type[Any], values: Sequence[Any]) -> str:
     names = label_columns(model)
     if model is User:
         return person_name(values[0], values[1]) or str(values[2] or NONE)
-    if "__str__" in vars(model) and not hasattr(model, "__label_columns__"):
+    if cast(Any, model).__str__ not in (Record.__str__, object.__str__) and not hasattr(model, "__label_columns__"):
         try:
             text = cast(Callable[[Any], str], model.__str__)(SimpleNamespace(**dict(zip(names, values, strict=True))))
             return text.strip() or NONE

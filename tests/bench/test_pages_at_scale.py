@@ -37,6 +37,10 @@ def test_a_page_of_lines_is_cheap_for_everybody(person: str, company: tuple[Any,
     for r in results:
         assert "status" not in r.fault and "scan" not in r.fault, r
         assert r.statements <= (8 if "HTML" in r.page else 4), r
+    if person in ("sees nothing", "member"):
+        assert watch.read == 0, "nothing is read for whoever sees nothing"
+    elif person == "one project":
+        assert watch.read <= 6 * 2 * results[0].rows, "each page reads the project's lines, and counts them"
 
 
 def test_the_table_shows_who_sees_what(company: tuple[Any, Database]) -> None:

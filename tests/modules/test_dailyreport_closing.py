@@ -145,6 +145,11 @@ class TestLinesThatWait:
         assert act(client_as("pm.chen"), f"{LINES}{line}/confirm").status_code == 200
         assert close(client_as, workday).status_code == 201
 
+    def test_lines_count_that_whoever_closes_does_not_see(self, client_as, line, workday, sql, fresh_db):
+        sql("delete from security_role_scope where scope = 'staff'")
+        assert client_as("hr").get(f"{LINES}{line}").status_code == 404
+        assert close(client_as, workday).get_json()["error"]["code"] == "lines_waiting"
+
     def test_lines_of_other_months_and_archived_ones_are_no_matter(self, client_as, line, workday, sql):
         before = workday.replace(day=1) - timedelta(days=1)
         after = (workday.replace(day=1) + timedelta(days=32)).replace(day=1)

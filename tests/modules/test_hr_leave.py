@@ -110,7 +110,15 @@ class TestLife:
     def test_hr_answers_for_the_head_of_the_company(self, client_as, ask, user_id, told, fresh_db):
         pk, _got = ask("ceo")
         assert told(pk) == {user_id("hr")}
-        assert act(client_as("hr"), f"{LEAVES}{pk}/approve").status_code == 200
+        hr = client_as("hr")
+        assert f'action="/leaves/{pk}/approve"' in hr.get("/").text
+        assert act(hr, f"{LEAVES}{pk}/approve").status_code == 200
+        assert f'action="/leaves/{pk}/approve"' not in hr.get("/").text
+
+    def test_the_home_page_offers_only_what_the_reader_may_answer(self, client_as, ask, fresh_db):
+        pk, _got = ask("member.wang")
+        assert f'action="/leaves/{pk}/approve"' in client_as("head.rd").get("/").text
+        assert f'action="/leaves/{pk}/approve"' not in client_as("hr").get("/").text
 
     def test_while_the_company_has_no_head_hr_answers_for_those_below(
         self, client_as, ask, told, user_id, department, sql, today, fresh_db

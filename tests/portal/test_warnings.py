@@ -150,14 +150,16 @@ def test_mail_of_the_night_waits_for_the_morning(hour: int, after: date | None) 
 
 @pytest.mark.req("ALR-02", part="on event")
 def test_many_events_are_one_scan() -> None:
-    found["Project Alpha"] = {}
+    found["Project Alpha"] = {"days": 3}
+    assert scan() == (1, 0, 0)
+    found["Project Alpha"] = {"days": 4}
     for _ in range(5):
         with freeze(WORKDAY), system():
-            warnings.scan_soon("test.rule", raising=True)
+            warnings.scan_soon("test.rule")
     assert len(rows("select 1 from kernel_outbox where handler = 'notify.scan_code'")) == 1
     with freeze(WORKDAY), _portal[0].app_context():
         outbox.drain()
-    assert one().state == "open"
+    assert one().params == {"days": 4}
 
 
 @pytest.mark.req("ALR-02", part="on event")

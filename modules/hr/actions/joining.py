@@ -61,7 +61,7 @@ def hire(
         if problems:
             raise Invalid(problems)
         begun = joined_on <= today()
-        email = work_email or f"{username.replace('@', '.at.')}@example.invalid"
+        email = work_email or f"{username.replace('@', '+')}@example.invalid"
         if s.scalar(select(func.count()).select_from(User).where(User.email == email)):
             raise Invalid({"work_email": _("Another account has this e-mail address.")})
         first, last = rules.split_name(name)

@@ -100,8 +100,8 @@ def _own(c: Any, v: Any) -> Any:
     return c.user_id == v.me
 
 
-def _answers(c: Any, v: Any) -> Any:
-    # HR answers for whoever has nobody above: who leads the whole company, and others while the place above them is vacant
+def answers(c: Any, v: Any) -> Any:
+    """Whose leave the viewer answers: that of staff, and HR that of whoever has nobody above, as while the place above is vacant."""
     return (c.user_id != v.me) & (v.has("answered_staff", c.user_id) | (v.holds("staff_admin") & c.user_id.not_in(have_heads())))
 
 
@@ -141,7 +141,7 @@ def submit(leave: Leave) -> None:
 ANSWER = {"note": text(_l("Answer"), max_length=500)}
 
 
-@transition("submitted", "approved", by=_answers, label=_l("Approve"), tone="primary", icon="check", arguments=ANSWER, bulk=True)
+@transition("submitted", "approved", by=answers, label=_l("Approve"), tone="primary", icon="check", arguments=ANSWER, bulk=True)
 def approve(leave: Leave, note: str | None) -> None:
     """From now on the days count as leave everywhere."""
     leave.decided_by, leave.decision_note = context().me, note
@@ -151,7 +151,7 @@ def approve(leave: Leave, note: str | None) -> None:
 @transition(
     "submitted",
     "rejected",
-    by=_answers,
+    by=answers,
     label=_l("Reject"),
     tone="danger",
     icon="x",

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from modules.hr.actions.leave import answers
 from modules.hr.models import Employee, Leave
 from portal.kernel.calendar import WorkingCalendar, today
 from portal.kernel.db import session
@@ -13,7 +14,7 @@ from portal.web import words
 from portal.web.home import card
 from portal.web.rows import Row
 from portal.web.screen import Screen
-from security.visibility import Context, context
+from security.visibility import Context, context, viewer
 
 
 class Leaves(Screen, model=Leave):
@@ -88,7 +89,7 @@ def _to_answer(limit: int) -> Sequence[Any]:
         .execute(
             select(Leave.id, Leave.version, Employee.name, Leave.kind, Leave.from_day, Leave.to_day, Leave.days, Leave.reason)
             .join(Employee, Employee.user_id == Leave.user_id)
-            .where(Leave.state == "submitted", Leave.user_id != context().me, Leave.user_id.in_(context().ids("staff")))
+            .where(Leave.state == "submitted", answers(Leave, viewer()))
             .order_by(Leave.from_day, Leave.id)
             .limit(limit)
         )
@@ -100,7 +101,7 @@ def _to_answer(limit: int) -> Sequence[Any]:
     "leaves",
     title=_l("Leave to answer"),
     permission=("approve", "hr.Leave"),
-    visible=lambda ctx: bool(ctx.ids("headed_departments")),
+    visible=lambda ctx: bool(ctx.ids("headed_departments")) or "staff_admin" in ctx.scopes,
     order=30,
 )
 def leaves_to_answer() -> tuple[str, Mapping[str, Any]] | None:
