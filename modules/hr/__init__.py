@@ -1,7 +1,7 @@
 """People: the organisation, who works where and since when, grades and their rates, leave."""
 
 from portal.kernel.i18n import _l
-from portal.kernel.module import Module, context, scope
+from portal.kernel.module import Module, context, explains, scope
 
 module = Module("hr", depends=(), label=_l("People"), group="People")
 
@@ -30,6 +30,41 @@ def headed_departments() -> str:
 def staff() -> str:
     """User ids of the people *me* answers for today, *me* included."""
     return f"{_HEADED} select e.user_id from hr_employee e join headed on e.department_id = headed.id union select me"  # noqa: S608 - constant text
+
+
+# Every headship, past and coming ones too, with the departments it reaches.
+_HEADSHIPS = """
+with recursive below(head, id) as (
+    select h.id, h.department_id from hr_department_head h where h.archived_at is null
+    union
+    select b.head, d.id from hr_department d join below b on d.parent_id = b.id
+), headship as (
+    select h.user_id as person, b.id as department_id, h.kind as via, jsonb_build_object('department', t.name) as named, h.from_day, h.to_day,
+           'hr_department_head' as source, h.id as source_id, h.from_day <= :today and (h.to_day is null or h.to_day > :today) as counts
+      from below b join hr_department_head h on h.id = b.head join hr_department t on t.id = h.department_id
+)"""
+_HEADS = {
+    "head": _l("Head of %(department)s"),
+    "deputy": _l("Deputy head of %(department)s"),
+    "acting": _l("Acting head of %(department)s"),
+}
+
+
+@explains("headed_departments", _l("departments one heads"), **_HEADS)
+def why_headed_departments() -> str:
+    """The headships, each with its subtree."""
+    return f"""{_HEADSHIPS}
+select person, department_id as id, via, named, from_day, to_day, source, source_id, counts from headship"""  # noqa: S608 - constant text
+
+
+@explains("staff", _l("people one answers for"), self=_l("The person's own"), **_HEADS)
+def why_staff() -> str:
+    """The headships, each with the people of its subtree, and everybody's own matters."""
+    return f"""{_HEADSHIPS}
+select x.person, e.user_id as id, x.via, x.named, x.from_day, x.to_day, x.source, x.source_id, x.counts
+  from headship x join hr_employee e on e.department_id = x.department_id
+union all
+select u.id, u.id, 'self', '{{}}'::jsonb, null::date, null::date, 'ab_user', u.id, true from ab_user u"""  # noqa: S608 - constant text
 
 
 # Per headship: its department and everything below. Whoever only deputises or acts for a department does not answer for its head.

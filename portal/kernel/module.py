@@ -1,6 +1,6 @@
 """Modules and what they register with the layers below them: contexts, scopes, assignees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,33 @@ def context(name: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
 
     def register(f: Callable[[], str]) -> Callable[[], str]:
         contexts[name] = f
+        return f
+
+    return register
+
+
+@dataclass(frozen=True)
+class Memberships:
+    """Why ids are in a context. *of*: what the ids are, in words; *words*: text per `via` over what the row names."""
+
+    of: Any
+    sql: Callable[[], str]
+    words: Mapping[str, Any]
+
+
+memberships: dict[str, Memberships] = {}
+
+
+def explains(name: str, of: Any, **words: Any) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    """Registers why somebody has the ids of context *name*, for everybody at once (VIS-10).
+
+    The function returns SQL over `:today` selecting `person, id, via, named, from_day, to_day, source, source_id, counts`: *via* is one
+    of *words*, whose text *named* (jsonb) fills; *source, source_id* name the row that makes the membership; *counts* says whether it
+    holds today. Those that count give exactly the context's ids (a test compares); the others tell why somebody does not see any more.
+    """
+
+    def register(f: Callable[[], str]) -> Callable[[], str]:
+        memberships[name] = Memberships(of, f, words)
         return f
 
     return register
