@@ -1,277 +1,22 @@
-"""Why somebody sees a record, or not: the rule of its model taken apart, every arm judged in the database, with the memberships behind it.
+"""Why somebody sees a record, or not: every arm of its model's rule judged in the database, with the memberships behind it (VIS-10)."""
 
-A rule is called once with marks instead of a viewer. What `or` joins at the top are its arms, and each wide scope is one more; the marks
-are then replaced by what the question is about: one person with the very arrays of the policies, or everybody at once.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, cast
 
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Date,
-    Text,
-    and_,
-    any_,
-    bindparam,
-    exists,
-    false,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    true,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import BooleanClauseList, False_, Grouping
+from sqlalchemy import BigInteger, Text, false, func, literal, or_, select, true
 
-from portal.kernel import calendar
 from portal.kernel.db import PlainTable, Session, as_person, unrestricted
 from portal.kernel.document import Record, User
-from portal.kernel.module import memberships
+from security.arms import MEMBERSHIP, Arm, Everybody, Leaf, OnePerson, arms_of, relation
 from security.manager import allowed
 from security.roles import RoleInfo, RoleScope
-from security.visibility import INTS, Context, context
+from security.visibility import context
 
 CAP = 1000
 LISTED = 50
-
-
-# ------------------------------------------------------------------ marks in the place of a viewer
-class _Mark(ColumnElement[Any]):
-    """Stands in a rule until it is known who is looking."""
-
-    inherit_cache = False
-
-
-class Me(_Mark):
-    """The person's id."""
-
-    type = BigInteger()
-
-
-class Signed(_Mark):
-    """Somebody is signed in."""
-
-    type = Boolean()
-
-
-@dataclass(eq=False)
-class Has(_Mark):
-    """*column* is among the person's ids of context *name*."""
-
-    name: str
-    column: Any
-    type = Boolean()
-
-
-@dataclass(eq=False)
-class Holds(_Mark):
-    """A role of the person carries *scope*."""
-
-    scope: str
-    type = Boolean()
-
-
-@dataclass(eq=False)
-class Sees(_Mark):
-    """The row of *parent* that *column* points at is visible."""
-
-    parent: type[Record]
-    column: Any
-    type = Boolean()
-
-
-class Marks:
-    """The viewer a rule is called with to be taken apart."""
-
-    me = cast(ColumnElement[Any], Me())
-    person = cast(ColumnElement[bool], Signed())
-
-    def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        """See `Setting.has`."""
-        return Has(name, column)
-
-    def holds(self, scope: str) -> ColumnElement[bool]:
-        """See `Setting.holds`."""
-        return Holds(scope)
-
-    def sees(self, parent: type[Record], column: Any) -> ColumnElement[bool]:
-        """See `Setting.sees`."""
-        return Sees(parent, column)
-
-
-# ------------------------------------------------------------------ a rule taken apart
-@dataclass(frozen=True)
-class Leaf:
-    """One condition of an arm. *kind*: own, context, scope, parent, person or condition; *name*: of the context or scope."""
-
-    kind: str
-    test: Any = field(repr=False)
-    name: str = ""
-    column: Any = field(default=None, repr=False)
-    columns: tuple[str, ...] = ()
-    parent: type[Record] | None = None
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to see a row of a model."""
-
-    rule: Any = field(repr=False)
-    leaves: tuple[Leaf, ...] = ()
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The contexts it asks for."""
-        return frozenset(leaf.name for leaf in self.leaves if leaf.kind == "context")
-
-
-def arms_of(model: type[Record], c: Any) -> list[Arm]:
-    """The arms of the rule of *model* over the columns *c*, wide scopes last."""
-    rules = list(_operands(cast(Any, model.see).__func__(c, Marks()), operators.or_))
-    rules += [Holds(scope) if where is None else and_(Holds(scope), where(c)) for scope, where in model.wide.items()]
-    return [Arm(r, tuple(_leaves(r))) for r in rules]
-
-
-def _operands(e: Any, operator: Any) -> Iterator[Any]:
-    if isinstance(e, Grouping):
-        yield from _operands(e.element, operator)
-    elif isinstance(e, BooleanClauseList) and e.operator is operator:
-        for part in e.clauses:
-            yield from _operands(part, operator)
-    elif not isinstance(e, False_):
-        yield e
-
-
-def _leaves(e: Any) -> Iterator[Leaf]:
-    if isinstance(e, Grouping):
-        yield from _leaves(e.element)
-        return
-    if isinstance(e, BooleanClauseList):
-        for part in e.clauses:
-            yield from _leaves(part)
-        return
-    match e:
-        case Has():
-            yield Leaf("context", e, e.name, e.column, _names(e.column))
-        case Holds():
-            yield Leaf("scope", e, e.scope)
-        case Sees():
-            yield Leaf("parent", e, "", e.column, _names(e.column), e.parent)
-        case Signed():
-            yield Leaf("person", e)
-        case _:
-            own = any(isinstance(x, Me) for x in visitors.iterate(e))
-            yield Leaf("own" if own else "condition", e, _shape(e), None, _names(e))
-
-
-def _names(e: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(x.name for x in visitors.iterate(e) if getattr(x, "table", None) is not None))
-
-
-def _shape(e: Any) -> str:
-    """`empty`, `given`, `yes` or `no` for a plain condition on one column; else nothing."""
-    operator = getattr(e, "operator", None)
-    if operator is operators.is_ or operator is operators.is_not:
-        return "empty" if operator is operators.is_ else "given"
-    if getattr(e, "table", None) is not None:
-        return "yes"
-    return "no" if operator in (operators.inv, operators.is_false) else ""
-
-
-# ------------------------------------------------------------------ who is looking
-class _Viewer:
-    """What the marks become. Unlike the viewers of the rules it folds nothing away: every arm stays what it is."""
-
-    me: ColumnElement[Any]
-    person: ColumnElement[bool]
-
-    def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        raise NotImplementedError
-
-    def holds(self, scope: str) -> ColumnElement[bool]:
-        raise NotImplementedError
-
-    def sees(self, parent: type[Record], column: Any) -> ColumnElement[bool]:
-        """The parent's own arms."""
-        p = PlainTable(parent)
-        rule = or_(false(), *(self.of(a.rule) for a in arms_of(parent, p)))
-        return exists(select(literal(1)).select_from(p.id.table).where(p.id == column, rule))
-
-    def of(self, rule: Any) -> Any:
-        """*rule* with its marks replaced; NULL counts as no."""
-
-        def replace(e: Any, **_kw: Any) -> Any:
-            match e:
-                case Me():
-                    return self.me
-                case Signed():
-                    return self.person
-                case Has():
-                    return self.has(e.name, e.column)
-                case Holds():
-                    return self.holds(e.scope)
-                case Sees():
-                    return self.sees(e.parent, e.column)
-            return None
-
-        return func.coalesce(visitors.replacement_traverse(rule, {}, replace), False)
-
-
-class _Person(_Viewer):
-    """One person, with the arrays the policies use."""
-
-    def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
-        self.me = literal(ctx.me, BigInteger)
-        self.person = literal(ctx.me is not None)
-
-    def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        return cast(ColumnElement[bool], column == any_(bindparam(f"v_{name}", self.ctx.ids(name), INTS, unique=True)))
-
-    def holds(self, scope: str) -> ColumnElement[bool]:
-        return literal(scope in self.ctx.scopes)
-
-
-class _Everybody(_Viewer):
-    """Each row of *u*, a table of people, at once."""
-
-    def __init__(self, u: Any) -> None:
-        self.u = u
-        self.me = u.c.id
-        self.person = u.c.id.is_not(None)
-        self.relations: dict[str, Any] = {}
-
-    def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        m = self.relations.setdefault(name, _relation(name).cte(f"m_{name}"))
-        return tuple_(self.u.c.id, column).in_(select(m.c.person, m.c.id).where(m.c.counts))
-
-    def holds(self, scope: str) -> ColumnElement[bool]:
-        role = assoc_user_role.c
-        held = select(role.user_id).join(RoleScope, RoleScope.role_id == role.role_id).where(RoleScope.scope == scope)
-        return cast(ColumnElement[bool], self.u.c.id.in_(held))
-
-
-_MEMBERSHIP = {
-    "person": BigInteger(), "id": BigInteger(), "via": Text(), "named": JSONB(), "from_day": Date(), "to_day": Date(), "source": Text(),
-    "source_id": BigInteger(), "counts": Boolean(),
-}  # fmt: skip
-
-
-def _relation(name: str) -> Any:
-    """The memberships behind context *name*, everybody's."""
-    sql = memberships[name].sql()
-    given = [bindparam("today", calendar.today(), Date())] if ":today" in sql else []
-    return text(sql).bindparams(*given).columns(**_MEMBERSHIP)
 
 
 # ------------------------------------------------------------------ answers
@@ -389,11 +134,11 @@ def verdict(person: Person, record: Found) -> Verdict:
         visible = s.execute(select(c.id).where(c.id == record.id)).first() is not None and person.active
         view = allowed("view", record.model.permission_name())
     with unrestricted("explaining who sees what: one person and one record") as s:
-        ways = _ways(s, record.model, record.id, _Person(ctx))
+        ways = _ways(s, record.model, record.id, OnePerson(ctx))
     return Verdict(person, record, visible, view, ways)
 
 
-def _ways(s: Session, model: type[Record], pk: int, viewer: _Person) -> tuple[Way, ...]:
+def _ways(s: Session, model: type[Record], pk: int, viewer: OnePerson) -> tuple[Way, ...]:
     c = PlainTable(model)
     arms = arms_of(model, c)
     columns: list[Any] = [c.id]
@@ -414,7 +159,7 @@ def _ways(s: Session, model: type[Record], pk: int, viewer: _Person) -> tuple[Wa
     return tuple(out)
 
 
-def _judged(s: Session, leaf: Leaf, holds: bool, value: int | None, viewer: _Person, me: int) -> Judged:
+def _judged(s: Session, leaf: Leaf, holds: bool, value: int | None, viewer: OnePerson, me: int) -> Judged:
     behind: tuple[Membership, ...] = ()
     roles: tuple[tuple[str, Any], ...] = ()
     arms: tuple[Way, ...] = ()
@@ -429,7 +174,7 @@ def _judged(s: Session, leaf: Leaf, holds: bool, value: int | None, viewer: _Per
 
 def _behind(s: Session, name: str, people: Sequence[int], value: int) -> list[tuple[int, int, Membership]]:
     """The memberships of *people* that lead to *value*, those that count first."""
-    m = _relation(name).subquery()
+    m = relation(name).subquery()
     statement = select(m).where(m.c.id == value, m.c.person.in_(people)).order_by(m.c.counts.desc(), m.c.source, m.c.source_id)
     return [(r.person, r.id, _membership(name, r)) for r in s.execute(statement)]
 
@@ -461,7 +206,7 @@ def seers(record: Found, limit: int = LISTED, offset: int = 0) -> tuple[int, lis
     u = cast(Any, User.__table__).alias("u")
     c = PlainTable(record.model)
     arms = arms_of(record.model, c)
-    viewer = _Everybody(u)
+    viewer = Everybody(u)
     # each condition is a column, so that a page tells which of them holds
     marks = [viewer.of(a.rule).label(f"a{n}") for n, a in enumerate(arms)]
     tests = [viewer.of(leaf.test).label(f"l{n}_{i}") for n, a in enumerate(arms) for i, leaf in enumerate(a.leaves)]
@@ -479,7 +224,12 @@ def seers(record: Found, limit: int = LISTED, offset: int = 0) -> tuple[int, lis
         rows = [r._mapping for r in s.execute(statement)]
         people = [r["id"] for r in rows]
         behind: dict[tuple[str, int, int], list[Membership]] = {}
-        wanted = {(leaf.name, rows[0][f"v{n}_{i}"]) for n, a in enumerate(arms) for i, leaf in enumerate(a.leaves) if rows and leaf.name in a.needs}
+        wanted = {
+            (leaf.name, rows[0][f"v{n}_{i}"])
+            for n, a in enumerate(arms)
+            for i, leaf in enumerate(a.leaves)
+            if rows and leaf.name in a.needs
+        }
         for name, value in wanted:
             for person, _id, m in _behind(s, name, people, value) if value is not None else ():
                 behind.setdefault((name, value, person), []).append(m)
@@ -496,15 +246,15 @@ def seers(record: Found, limit: int = LISTED, offset: int = 0) -> tuple[int, lis
                 roles = tuple((key, label) for p, scope, key, label in carriers if p == r["id"] and scope == leaf.name)
                 found.append(Judged(leaf, r[f"l{n}_{i}"], value, why, roles if leaf.kind == "scope" else ()))
             ways.append(Way(r[f"a{n}"], tuple(found)))
-        person = Person(r["id"], r["username"], r["first_name"], r["last_name"], r["active"])
-        out.append(Seer(person, tuple(ways)))
+        who = Person(r["id"], r["username"], r["first_name"], r["last_name"], r["active"])
+        out.append(Seer(who, tuple(ways)))
     return (rows[0]["total"] if rows else 0), out
 
 
 def accesses(person: Person, models: Sequence[type[Record]]) -> list[Access]:
     """How many rows of each of *models* the person sees, and by which arms. One statement for each model."""
     with as_person(person.id):
-        viewer = _Person(context())
+        viewer = OnePerson(context())
     out = []
     with unrestricted("explaining who sees what: what one person sees") as s:
         for model in models:
@@ -537,8 +287,8 @@ def standing(person: Person, names: Sequence[str], scopes: Sequence[str]) -> Sta
     more: dict[str, int] = {}
     with unrestricted("explaining who sees what: memberships of one person") as s:
         for name in names:
-            m = _relation(name).subquery()
-            parts = [m.c[k] for k in _MEMBERSHIP if k not in ("person", "id")]
+            m = relation(name).subquery()
+            parts = [m.c[k] for k in MEMBERSHIP if k not in ("person", "id")]
             statement = (
                 select(*parts, func.count(m.c.id.distinct()).label("ids"), func.count().over().label("total"))
                 .where(m.c.person == person.id)
@@ -553,13 +303,6 @@ def standing(person: Person, names: Sequence[str], scopes: Sequence[str]) -> Sta
     return Standing(found, more, roles)
 
 
-def contexts_needed(models: Sequence[type[Record]], rule: Callable[[type[Record]], Any] | None = None) -> set[str]:
-    """The contexts that the `see` rules of *models*, or what *rule* picks, ask for."""
-    found: set[str] = set()
-    for model in models:
-        c = PlainTable(model)
-        leaves = [leaf for a in arms_of(model, c) for leaf in a.leaves] if rule is None else _leaves(cast(Any, rule(model)).__func__(c, Marks()))
-        found |= {leaf.name for leaf in leaves if leaf.kind == "context"}
-    return found
-
-
+def contexts_needed(models: Sequence[type[Record]]) -> set[str]:
+    """The contexts that the `see` rules of *models* ask for."""
+    return {name for m in models for a in arms_of(m, PlainTable(m)) for name in a.needs}

@@ -68,7 +68,15 @@ class BuiltInRole:
     scopes: tuple[str, ...] = ()
 
 
-ADMINISTRATION = ("*:security.*", "*:kernel.*", "view,add,edit,archive:web.Announcement", "*:notify.WarningRule", "*:notify.OutboxEntry")
+# who sees what, and why, is asked by those who watch, not by those who give access (VIS-05)
+ADMINISTRATION = (
+    "*:security.*",
+    "!*:security.Visibility",
+    "*:kernel.*",
+    "view,add,edit,archive:web.Announcement",
+    "*:notify.WarningRule",
+    "*:notify.OutboxEntry",
+)
 
 scope("system", _l("Administers the system"), help=_l("Accounts, roles and configuration; no business data."))
 
@@ -107,8 +115,8 @@ BUILT_IN = (
     BuiltInRole("service", "服务", "Service"),
     BuiltInRole("archivist", "档案管理", "Archivist"),
     BuiltInRole("system_admin", "系统管理员", "System administrator", ADMINISTRATION, ("system",)),
-    BuiltInRole("security_admin", "安全管理员", "Security administrator", ("*:security.*",)),
-    BuiltInRole("auditor", "审计员", "Auditor", ("view:security.*",)),
+    BuiltInRole("security_admin", "安全管理员", "Security administrator", ("*:security.*",), ("explain",)),
+    BuiltInRole("auditor", "审计员", "Auditor", ("view:security.*",), ("explain",)),
 )
 
 

@@ -39,8 +39,9 @@ with recursive below(head, id) as (
     union
     select b.head, d.id from hr_department d join below b on d.parent_id = b.id
 ), headship as (
-    select h.user_id as person, b.id as department_id, h.kind as via, jsonb_build_object('department', t.name) as named, h.from_day, h.to_day,
-           'hr_department_head' as source, h.id as source_id, h.from_day <= :today and (h.to_day is null or h.to_day > :today) as counts
+    select h.user_id as person, b.id as department_id, h.kind as via, jsonb_build_object('department', t.name) as named,
+           h.from_day, h.to_day, 'hr_department_head' as source, h.id as source_id,
+           h.from_day <= :today and (h.to_day is null or h.to_day > :today) as counts
       from below b join hr_department_head h on h.id = b.head join hr_department t on t.id = h.department_id
 )"""
 _HEADS = {

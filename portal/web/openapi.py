@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import filters, paging, preferences, registry, rolesapi
+from portal.web import filters, paging, preferences, registry, rolesapi, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -88,6 +88,7 @@ def document() -> Schema:
     for _name, r in sorted(registry.resources.items()):
         paths |= _paths(r, schemas)
     paths |= _roles(schemas)
+    paths |= _visibility(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -262,6 +263,14 @@ def _roles(schemas: Schema) -> Schema:
         operation = _operation(name, _("Role"), tag, one, status=status, body=body, parameters=parameters, errors=(404, 409, 422, 428))
         paths.setdefault(f"{base}{path}", {})[method] = operation
     return paths
+
+
+def _visibility(schemas: Schema) -> Schema:
+    schemas |= whoseesapi.SCHEMAS
+    return {
+        f"{API}/visibility{path}": {"get": _operation(name, str(summary), ["visibility"], result, parameters=parameters, errors=(404, 422))}
+        for name, (path, summary, parameters, result) in whoseesapi.READS.items()
+    }
 
 
 def _properties(r: type[Resource]) -> Schema:

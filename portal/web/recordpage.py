@@ -11,6 +11,7 @@ from portal.web.declared import Declared
 from portal.web.fields import NONE, Field, fields_of
 from portal.web.paging import Order
 from portal.web.rows import Row
+from security.manager import allowed
 from security.transitions import Action, Argument, actions_of, available
 
 RELATED_ROWS = 50
@@ -177,6 +178,11 @@ def track(model: type[Record], steps: Sequence[str], value: str | None) -> list[
         kind = "current" if i == at else "done" if i < at and value in steps else "off" if value not in steps else "todo"
         out.append({"label": str(f.choices.get(name, name)), "state": kind, "at": None, "by": None})
     return out
+
+
+def who_sees(model: type[Record], pk: int) -> str | None:
+    """Where those who watch over access read who sees the record, and why."""
+    return f"/administration/who-sees-what/?type={model.permission_name()}&record={pk}" if allowed("view", "security.Visibility") else None
 
 
 def head(model: type[Record], row: Row, record: Record, title: str) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Screen(ListPages):
             "sections": recordpage.sections(type(self), self.sections, row),
             "related": [b for b in (r.build(record) for r in self.related) if b is not None],
             "history_url": f"{base}/history",
+            "who_url": recordpage.who_sees(self.model, pk),
             "tab": request.args.get("tab"),
         }
         values |= self.extras(record, row)

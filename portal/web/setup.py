@@ -12,7 +12,9 @@ from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import home as home
+from portal.web import whosees as whosees
 from portal.web.rolesapi import RoleResource
+from portal.web.whoseesapi import VisibilityResource
 
 
 def install(app: Flask, builder: AppBuilder) -> None:
@@ -36,6 +38,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
         resource.check_declaration()
         builder.add_api(resource)
     builder.add_api(RoleResource)
+    builder.add_api(VisibilityResource)
 
 
 def templates(app: Flask) -> None:

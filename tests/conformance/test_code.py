@@ -32,6 +32,7 @@ UNRESTRICTED = {
     "security/sessions.py": "beginning and ending sessions, committed whatever becomes of the request",
     "security/keycloak.py": "role changes on their way to Keycloak",
     "security/following.py": "role changes made at Keycloak",
+    "security/explain.py": "who sees what, and why: how records are called and who belongs where, nothing of what is in them",
     "security/keys.py": "public signing keys",
     "modules/hr/actions/organisation.py": "department names of a past day, which everybody may know",
     "modules/project/actions.py": "number and name of the projects a person may report on, whose role need not open them",

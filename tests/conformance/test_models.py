@@ -102,6 +102,7 @@ LOOSE = {
     "audit_entry": ("row_id", "root_id"),
     "notify_notice": ("record_id",),
     "notify_warning": ("record_id", "project_id", "department_id"),
+    "security_question": ("record_id",),
     "kernel_number_counter": ("entity_id",),
 }
 

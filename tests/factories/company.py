@@ -302,6 +302,7 @@ def _notices(s: Any, ids: Ids) -> None:
 def _web(s: Any, ids: Ids) -> None:
     from portal.kernel import company
     from portal.web import announcements, home, rolestore, views
+    from security import questions
 
     s.add(announcements.Announcement(title="第一则公告", body="for everybody", from_day=ids.today))
     for username in ("member.wang", "outsider", "hr"):
@@ -310,6 +311,7 @@ def _web(s: Any, ids: Ids) -> None:
             name = f"{'shared' if shared else 'own'} view of {username}"
             s.add(views.ListSetting(user_id=ids.users[username], key="test.List", name=name, query="q=1", shared=shared))
     s.add(rolestore.RoleChange(role="leader", what="given", detail="outsider", created_by=ids.users["security.admin"]))
+    s.add(questions.Question(person_id=ids.users["member.wang"], created_by=ids.users["security.admin"]))
     s.add(company.WorkingDay(day=ids.day(300), working=True, name="make-up day"))
     s.add(company.NumberSeries(code="test.Series", pattern="T-{yyyy}-{seq}"))
     for name, secret in (("test.open", False), ("test.secret", True)):

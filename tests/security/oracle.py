@@ -172,6 +172,9 @@ class Oracle:
     def _web_role_change(self, me: int, row: Row) -> bool:
         return row["created_by"] == me or "system_admin" in self.held[me]
 
+    def _security_question(self, me: int, row: Row) -> bool:
+        return row["created_by"] == me or bool(self.held[me] & {"security_admin", "auditor"})
+
     def _dailyreport_line(self, me: int, row: Row) -> bool:
         project = row["project_id"]
         if project is not None and (self.answers_for(me, project) or self.all_projects(me)):
