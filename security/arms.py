@@ -120,12 +120,17 @@ class Leaf:
     parent: type[Record] | None = None
 
 
+Formula = tuple[str, tuple[Any, ...]]
+"""`("and" | "or", parts)`: how conditions are joined; a part is a formula or a `Leaf`."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """One way to see a row of a model."""
 
     rule: Any = field(repr=False)
     leaves: tuple[Leaf, ...] = ()
+    formula: "Formula" = field(default=("and", ()), repr=False)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -137,7 +142,22 @@ def arms_of(model: type[Record], c: Any) -> list[Arm]:
     """The arms of the rule of *model* over the columns *c*, wide scopes last."""
     rules = list(_operands(cast(Any, model.see).__func__(c, Marks()), operators.or_))
     rules += [Holds(scope) if where is None else and_(Holds(scope), where(c)) for scope, where in model.wide.items()]
-    return [Arm(r, tuple(leaves(r))) for r in rules]
+    return [_arm(r) for r in rules]
+
+
+def _arm(rule: Any) -> Arm:
+    found = tuple(leaves(rule))
+    rest = iter(found)
+
+    def formula(e: Any) -> Any:
+        if isinstance(e, Grouping):
+            return formula(e.element)
+        if isinstance(e, BooleanClauseList):
+            return ("or" if e.operator is operators.or_ else "and", tuple(formula(part) for part in e.clauses))
+        return next(rest)
+
+    whole = formula(rule)
+    return Arm(rule, found, whole if isinstance(whole, tuple) else ("and", (whole,)))
 
 
 def _operands(e: Any, operator: Any) -> Iterator[Any]:

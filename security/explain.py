@@ -51,6 +51,7 @@ class Judged:
 class Way:
     """An arm and whether it opens the record."""
 
+    arm: Arm
     holds: bool
     conditions: tuple[Judged, ...]
 
@@ -155,7 +156,7 @@ def _ways(s: Session, model: type[Record], pk: int, viewer: OnePerson) -> tuple[
     for a in arms:
         holds = next(values)
         judged = [(leaf, next(values), next(values)) for leaf in a.leaves]
-        out.append(Way(holds, tuple(_judged(s, leaf, yes, value, viewer, me) for leaf, yes, value in judged)))
+        out.append(Way(a, holds, tuple(_judged(s, leaf, yes, value, viewer, me) for leaf, yes, value in judged)))
     return tuple(out)
 
 
@@ -245,7 +246,7 @@ def seers(record: Found, limit: int = LISTED, offset: int = 0) -> tuple[int, lis
                 why = tuple(m for m in behind.get((leaf.name, value or 0, r["id"]), ()) if m.counts) if leaf.kind == "context" else ()
                 roles = tuple((key, label) for p, scope, key, label in carriers if p == r["id"] and scope == leaf.name)
                 found.append(Judged(leaf, r[f"l{n}_{i}"], value, why, roles if leaf.kind == "scope" else ()))
-            ways.append(Way(r[f"a{n}"], tuple(found)))
+            ways.append(Way(a, r[f"a{n}"], tuple(found)))
         who = Person(r["id"], r["username"], r["first_name"], r["last_name"], r["active"])
         out.append(Seer(who, tuple(ways)))
     return (rows[0]["total"] if rows else 0), out

@@ -9,7 +9,7 @@ from portal.kernel.i18n import _, listed, tr
 from portal.kernel.module import memberships, scopes
 from portal.web import rows, words
 from portal.web.fields import fields_of
-from security.arms import Arm, Leaf
+from security.arms import Arm, Formula, Leaf
 from security.explain import Found, Judged, Membership, Person, Way
 
 
@@ -84,7 +84,13 @@ def _condition(model: type[Record], leaf: Leaf) -> Any:
 
 def arm(model: type[Record], a: Arm) -> str:
     """An arm in words."""
-    return " + ".join(condition(model, leaf) for leaf in a.leaves)
+    return _formula(model, a.formula)
+
+
+def _formula(model: type[Record], formula: Formula) -> str:
+    joint, parts = formula
+    said = [condition(model, p) if isinstance(p, Leaf) else f"({_formula(model, p)})" for p in parts]
+    return str(_(" and ") if joint == "and" else _(" or ")).join(said)
 
 
 def membership_text(m: Membership) -> str:
@@ -131,4 +137,4 @@ def judged(model: type[Record], j: Judged) -> dict[str, Any]:
 
 def ways(model: type[Record], found: Sequence[Way]) -> list[dict[str, Any]]:
     """Arms with their conditions."""
-    return [{"holds": w.holds, "conditions": [judged(model, j) for j in w.conditions]} for w in found]
+    return [{"text": arm(model, w.arm), "holds": w.holds, "conditions": [judged(model, j) for j in w.conditions]} for w in found]

@@ -89,6 +89,7 @@ _COUNTED = {"count": _INTEGER, "count_capped": _FLAG}
 SCHEMAS: dict[str, Schema] = {
     "visibility-arms": _many(
         _object(
+            text=_TEXT,
             holds=_FLAG,
             conditions=_many(
                 _object(
