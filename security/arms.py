@@ -223,11 +223,15 @@ class Viewer:
     def sees(self, parent: type[Record], column: Any) -> ColumnElement[bool]:
         """The parent's own arms."""
         p = PlainTable(parent)
-        rule = or_(false(), *(self.of(a.rule) for a in arms_of(parent, p)))
+        rule = or_(false(), *(self.plain(a.rule) for a in arms_of(parent, p)))
         return exists(select(literal(1)).select_from(p.id.table).where(p.id == column, rule))
 
     def of(self, rule: Any) -> Any:
-        """*rule* with its marks replaced; NULL counts as no."""
+        """*rule* with its marks replaced, as a column; NULL counts as no."""
+        return func.coalesce(self.plain(rule), False)
+
+    def plain(self, rule: Any) -> Any:
+        """*rule* with its marks replaced, for a WHERE: nothing around it keeps an index from being used."""
 
         def replace(e: Any, **_kw: Any) -> Any:
             match e:
@@ -243,7 +247,7 @@ class Viewer:
                     return self.sees(e.parent, e.column)
             return None
 
-        return func.coalesce(visitors.replacement_traverse(cast(ColumnElement[Any], rule), {}, cast(Any, replace)), False)
+        return visitors.replacement_traverse(cast(ColumnElement[Any], rule), {}, cast(Any, replace))
 
 
 class OnePerson(Viewer):

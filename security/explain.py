@@ -229,7 +229,7 @@ def seers(record: Found, limit: int = LISTED, offset: int = 0) -> tuple[int, lis
             (leaf.name, rows[0][f"v{n}_{i}"])
             for n, a in enumerate(arms)
             for i, leaf in enumerate(a.leaves)
-            if rows and leaf.name in a.needs
+            if rows and leaf.kind == "context"
         }
         for name, value in wanted:
             for person, _id, m in _behind(s, name, people, value) if value is not None else ():
@@ -249,6 +249,8 @@ def seers(record: Found, limit: int = LISTED, offset: int = 0) -> tuple[int, lis
             ways.append(Way(a, r[f"a{n}"], tuple(found)))
         who = Person(r["id"], r["username"], r["first_name"], r["last_name"], r["active"])
         out.append(Seer(who, tuple(ways)))
+    if not rows and offset:  # beyond the last page
+        return seers(record, 1)[0], []
     return (rows[0]["total"] if rows else 0), out
 
 
@@ -261,7 +263,7 @@ def accesses(person: Person, models: Sequence[type[Record]]) -> list[Access]:
         for model in models:
             c = PlainTable(model)
             arms = arms_of(model, c)
-            rules = [viewer.of(a.rule) for a in arms]
+            rules = [viewer.plain(a.rule) for a in arms]
             counts = [_capped(c, rule).label(f"n{n}") for n, rule in enumerate([or_(false(), *rules), *rules])]
             row = s.execute(select(*counts)).one()
             out.append(Access(model, row[0] if person.active else 0, tuple(zip(arms, row[1:], strict=True))))

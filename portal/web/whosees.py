@@ -44,8 +44,9 @@ def asked_record(kind: str, given: str) -> Found | None:
     given = given.replace("\x00", "").strip()[:500]
     if not given:
         return None
-    if "/" in given:
-        return _at(given)
+    at = _at(given) if "/" in given else None
+    if at is not None:
+        return at
     known = models()
     if kind and kind not in known:
         raise Invalid({"type": _("There is no such type of record.")})
@@ -53,21 +54,27 @@ def asked_record(kind: str, given: str) -> Found | None:
     plain = given.removeprefix("#")
     if kind and plain.isdecimal() and len(plain) < 20 and int(plain) <= MAX_ID:
         found = explain.find(known[kind], pk=int(plain))
-    if not found:
+    if not found or plain == given:  # what is no `#id` may be both: the id of one record and the number of another
         for model in [known[kind]] if kind else known.values():
             if "number" in model.__table__.c:
-                found += explain.find(model, number=given)
+                found += [f for f in explain.find(model, number=given) if f not in found]
     if len(found) > 1:
-        raise Invalid({"record": _("Several records have this number. Choose the type, or give the id.")})
+        raise Invalid({"record": _("Several records have this number. Choose the type, or give the id as #id.")})
     if not found:
+        if "/" in given:
+            raise Invalid({"record": _("This is not the address of a record.")})
         if not kind and plain.isdecimal():
             raise Invalid({"type": _("Choose the type of the record, too.")})
         raise NotFound(_("There is no such record, not even an archived one."))
     return found[0]
 
 
-def _at(address: str) -> Found:
-    path = urlsplit(address).path
+def _at(address: str) -> Found | None:
+    """The record at *address*; None when it is no address of records (numbers may have slashes, too)."""
+    try:
+        path = urlsplit(address).path
+    except ValueError:
+        return None
     bases = {s.route_base: m for m, s in registry.screens.items()} | {r.route_base: r.model for r in registry.resources.values()}
     for base, model in bases.items():
         at = re.match(rf"{re.escape(base)}/(\d{{1,18}})(?:/|$)", path)
@@ -76,7 +83,7 @@ def _at(address: str) -> Found:
             if not found:
                 raise NotFound(_("There is no such record, not even an archived one."))
             return found[0]
-    raise Invalid({"record": _("This is not the address of a record.")})
+    return None
 
 
 # -------------------------------------------------------------------- answers, as JSON; the page shows the same
@@ -202,7 +209,10 @@ class WhoSeesWhat(Page):
             return {"kind": "check", "answer": check(person, record)}
         if record is not None:
             got = people(record, page)
-            here = f"{self.route_base}/?type={record.model.permission_name()}&record={record.id}&page="
+            last = max(1, -(-got["count"] // SIZE))
+            if page > last:
+                page, got = last, people(record, last)
+            here = f"{self.route_base}/?type={record.model.permission_name()}&record=%23{record.id}&page="
             pager = {
                 "first": (page - 1) * SIZE + 1,
                 "last": (page - 1) * SIZE + len(got["result"]),

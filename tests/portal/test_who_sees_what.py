@@ -61,6 +61,10 @@ class TestPage:
         assert first["count"] == second["count"] > 20 and len(first["result"]) == 10
         assert not {p["id"] for p in first["result"]} & {p["id"] for p in second["result"]}
         assert client_as("auditor").get(f"{PAGE}?type=hr.Department&record={pk}&page=2").status_code == 200
+        beyond = client_as("auditor").get(f"{API}/people?type=hr.Department&record={pk}&page_size=10&page=50").get_json()
+        assert beyond["count"] == first["count"] and beyond["result"] == []
+        page = client_as("auditor").get(f"{PAGE}?type=hr.Department&record={pk}&page=50").text
+        assert "Nobody sees this record" not in page and 'href="/administration/who-sees-what/?person=' in page
 
     def test_nothing_of_the_content(self, client_as, user_id, superuser, alpha):
         client = client_as("security.admin")
@@ -70,7 +74,9 @@ class TestPage:
             {"type": "dailyreport.ReportLine", "record": line, "person": user_id("pm.chen")},
             {"person": user_id("pm.chen")},
         ):
-            page = client.get(PAGE, query_string=query).text
+            got = client.get(PAGE, query_string=query)
+            page = got.text
+            assert got.status_code == 200 and 'class="card sn-lst"' in page
             assert not any(secret in page for secret in ("Project Alpha", "Customer of", "summary of", "SECRET-", "leave of"))
 
     @pytest.mark.parametrize(
@@ -83,6 +89,8 @@ class TestPage:
             ({"type": "no.Such", "record": "1"}, 422),
             ({"record": "1"}, 422),
             ({"record": "https://portal.example/nowhere/1"}, 422),
+            ({"record": "http://[/projects/1"}, 422),
+            ({"record": "//[x"}, 422),
             ({"record": "XM-NONE-1"}, 404),
             ({"record": "\x00"}, 200),
             ({"page": "-4"}, 200),
@@ -108,6 +116,19 @@ class TestPage:
             [alpha[1]],
         )
         assert client_as("auditor").get(PAGE, query_string={"record": alpha[1]}).status_code == 422
+
+
+    def test_a_number_may_look_like_an_id_or_an_address(self, fresh_db, client_as, superuser):
+        first, second, third = (r[0] for r in superuser.execute("select id from hr_employee order by id limit 3").fetchall())
+        superuser.execute("update hr_employee set number = %s where id = %s", [str(first), second])
+        superuser.execute("update hr_employee set number = 'XM/2026/7' where id = %s", [third])
+
+        def asked(record: str) -> Any:
+            got = client_as("auditor").get(f"{API}/people", query_string={"type": "hr.Employee", "record": record})
+            return got.get_json()["record"]["id"] if got.status_code == 200 else got.status_code
+
+        assert asked(str(first)) == 422 and asked(f"#{first}") == first
+        assert asked(str(second)) == second and asked("XM/2026/7") == third
 
 
 class TestWho:
@@ -143,7 +164,7 @@ class TestWho:
 class TestLink:
     def test_on_the_page_of_a_record_one_sees(self, client_as, superuser, alpha):
         department = superuser.execute("select id from project_domain limit 1").fetchone()[0]
-        link = f"{PAGE}?type=project.Domain&amp;record={department}"
+        link = f"{PAGE}?type=project.Domain&amp;record=%23{department}"
         page = client_as("auditor").get(f"/project-domains/{department}").text
         assert link in page and "Who sees this" in page
         assert client_as("auditor").get(link.replace("&amp;", "&")).status_code == 200
