@@ -182,7 +182,8 @@ def track(model: type[Record], steps: Sequence[str], value: str | None) -> list[
 
 def who_sees(model: type[Record], pk: int) -> str | None:
     """Where those who watch over access read who sees the record, and why."""
-    return f"/administration/who-sees-what/?type={model.permission_name()}&record=%23{pk}" if allowed("view", "security.Visibility") else None
+    url = f"/administration/who-sees-what/?type={model.permission_name()}&record=%23{pk}"
+    return url if allowed("view", "security.Visibility") else None
 
 
 def head(model: type[Record], row: Row, record: Record, title: str) -> dict[str, Any]:

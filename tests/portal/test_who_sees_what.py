@@ -117,7 +117,6 @@ class TestPage:
         )
         assert client_as("auditor").get(PAGE, query_string={"record": alpha[1]}).status_code == 422
 
-
     def test_a_number_may_look_like_an_id_or_an_address(self, fresh_db, client_as, superuser):
         first, second, third = (r[0] for r in superuser.execute("select id from hr_employee order by id limit 3").fetchall())
         superuser.execute("update hr_employee set number = %s where id = %s", [str(first), second])
