@@ -90,6 +90,9 @@ def test_lists_keep_their_budget(app: Any, client_as: Any, statements: Any) -> N
                     continue
                 with statements() as sent:
                     answer = client.get(url)
+                if any("last_seen_at" in one for one in sent):  # noted once in a while, whatever the page
+                    with statements() as sent:
+                        answer = client.get(url)
                 most = max(most, len(sent))
                 if kind in MOST and len(sent) > MOST[kind]:
                     wrong.append(
