@@ -4,6 +4,7 @@ A rule is called once with marks instead of a viewer. What `or` joins at the top
 are then replaced by what the question is about: one person with the very arrays of the policies, or everybody at once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -208,17 +209,19 @@ def _shape(e: Any) -> str:
 
 
 # ------------------------------------------------------------------ who is looking
-class Viewer:
+class Viewer(ABC):
     """What the marks become. Unlike the viewers of the rules it folds nothing away: every arm stays what it is."""
 
     me: ColumnElement[Any]
     person: ColumnElement[bool]
 
+    @abstractmethod
     def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        raise NotImplementedError
+        """See `Setting.has`."""
 
+    @abstractmethod
     def holds(self, scope: str) -> ColumnElement[bool]:
-        raise NotImplementedError
+        """See `Setting.holds`."""
 
     def sees(self, parent: type[Record], column: Any) -> ColumnElement[bool]:
         """The parent's own arms."""

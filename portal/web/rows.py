@@ -63,6 +63,9 @@ def person_name(first: str | None, last: str | None) -> str:
     return last + first
 
 
+NO_TEXT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a `__str__` raises that cannot do with what it is given: empty columns, or more than columns."""
+
 _label_columns: dict[type[Any], tuple[str, ...]] = {}
 
 
@@ -83,7 +86,7 @@ def _find_label_columns(model: type[Any]) -> tuple[str, ...]:
     probe = _Probe()
     try:
         cast(Callable[[Any], str], model.__str__)(probe)
-    except Exception:
+    except NO_TEXT:
         probe.used = []
     used = tuple(dict.fromkeys(n for n in probe.used if n in columns))
     if used and len(used) == len(dict.fromkeys(probe.used)):
@@ -100,7 +103,7 @@ def label_of(model: type[Any], values: Sequence[Any]) -> str:
         try:
             text = cast(Callable[[Any], str], model.__str__)(SimpleNamespace(**dict(zip(names, values, strict=True))))
             return text.strip() or NONE
-        except Exception:
+        except NO_TEXT:
             text = ""
     return " ".join(tr(v) for v in values if v not in (None, "")) or NONE
 
