@@ -132,7 +132,7 @@ def _since(scan: Scan, days: int) -> date:
     title=_l("%(subject)s: no daily report for %(days)s working days"),
     body=_l("Last report: %(last)s. Is anybody working on it, or should it be paused?"),
     parameters={"days": 3},
-    labels={"days": _l("Working days without a report")},
+    labels={"days": _l("Working days")},
 )
 def project_silent(scan: Scan) -> tuple[str, dict[str, Any]]:
     """Active projects without a line in the last n working days; one index look-up per project."""
@@ -156,7 +156,7 @@ def project_silent(scan: Scan) -> tuple[str, dict[str, Any]]:
     title=_l("%(subject)s: %(rate)s %% of the reports of the last %(days)s working days are there"),
     body=_l("%(missing)s of %(due)s reports are missing; the limit is %(percent)s %%."),
     parameters={"percent": 80, "days": 5},
-    labels={"percent": _l("Lowest fill rate in per cent"), "days": _l("Working days looked at")},
+    labels={"percent": _l("Lowest fill rate in per cent"), "days": _l("Working days")},
 )
 def fill_rate_low(scan: Scan) -> tuple[str, dict[str, Any]]:
     """Departments whose own people reported less than the limit over the last n working days; leave is not due."""

@@ -128,8 +128,8 @@ class ProjectStateChange(Record):
     wide = {"projects": None, "projects_admin": None}
     project_id: Mapped[int] = mapped_column(ForeignKey(Project.id), index=True, info={"label": _l("Project")})
     day: Mapped[date] = mapped_column(info={"label": _l("Day")})
-    from_state: Mapped[str] = mapped_column(Text, info={"label": _l("State before")})
-    to_state: Mapped[str] = mapped_column(Text, info={"label": _l("State after")})
+    from_state: Mapped[str] = mapped_column(Text, info={"label": _l("State before"), "states": Project.STATES})
+    to_state: Mapped[str] = mapped_column(Text, info={"label": _l("State after"), "states": Project.STATES})
     reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason")})
 
     def see(c: Any, v: Any) -> Any:

@@ -138,7 +138,9 @@ class WarningRule(Record):
     name: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("Name"), "help": _l("Empty: the name of the rule.")})
     enabled: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("On")})
     severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES})
-    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Parameters")})
+    parameters: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Parameters"), "keys": rules.parameter_labels}
+    )
     scope_axis: Mapped[str] = mapped_column(
         Text,
         server_default="company",
@@ -225,9 +227,9 @@ class Warning_(Record):
 
     rule_id: Mapped[int] = mapped_column(ForeignKey(WarningRule.id), index=True, info={"label": _l("Rule"), **BY_ACTION})
     code: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), "choices": rules.labels, **BY_ACTION})
-    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), **BY_ACTION})
-    record_type: Mapped[str] = mapped_column(Text, info={"label": _l("Kind of record"), **BY_ACTION})
-    record_id: Mapped[int] = mapped_column(BigInteger, info={"label": _l("Record"), **BY_ACTION})
+    key: Mapped[str] = mapped_column(Text, info={"label": _l("Key"), "internal": True, **BY_ACTION})
+    record_type: Mapped[str] = mapped_column(Text, info={"label": _l("Kind of record"), "internal": True, **BY_ACTION})
+    record_id: Mapped[int] = mapped_column(BigInteger, info={"label": _l("Record"), "internal": True, **BY_ACTION})
     subject: Mapped[str] = mapped_column(Text, server_default="", info={"label": _l("About"), **BY_ACTION})
     project_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Project"), **BY_ACTION})
     department_id: Mapped[int | None] = mapped_column(BigInteger, info={"label": _l("Department"), **BY_ACTION})
@@ -238,7 +240,9 @@ class Warning_(Record):
         ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Receivers"), **BY_ACTION}
     )
     severity: Mapped[str] = mapped_column(Text, info={"label": _l("Severity"), "choices": SEVERITIES, "tone": SEVERITY_TONES, **BY_ACTION})
-    params: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), **BY_ACTION})
+    params: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default=text("'{}'::jsonb"), info={"label": _l("Details"), "internal": True, **BY_ACTION}
+    )
     state: Mapped[str] = mapped_column(
         Text,
         server_default="open",

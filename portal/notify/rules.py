@@ -122,6 +122,28 @@ class _Labels(Mapping[str, Any]):
 labels = _Labels()
 
 
+class _ParameterLabels(Mapping[str, Any]):
+    """The names of the parameters of all rules; one name means the same in every rule."""
+
+    def _all(self) -> dict[str, Any]:
+        return {name: label for d in declared.values() for name, label in d.labels.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __bool__(self) -> bool:
+        return True
+
+
+parameter_labels = _ParameterLabels()
+
+
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as JSON values."""
     return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}

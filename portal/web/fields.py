@@ -1,6 +1,6 @@
 """Fields: what a column of a model means to people and programs. Forms, lists, REST, export and OpenAPI all read these."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -52,6 +52,10 @@ class Field:
     minimum: Any = None
     maximum: Any = None
     span: int = 1
+    keys: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Words for the keys of a JSON object."""
+    internal: bool = False
+    """Of use to the program only: the history of a record leaves it out."""
 
     # ---------------------------------------------------------------- reading what was typed or sent
     def parse(self, raw: str | None) -> Any:
@@ -267,7 +271,7 @@ _SHOW: dict[str, Callable[[Field, Any], str]] = {
     "state": lambda f, v: str(f.choices.get(v, v)),
     "multichoice": lambda f, v: listed(f.choices.get(x, x) for x in v),
     "label": lambda f, v: tr(v),
-    "json": lambda f, v: ", ".join(f"{k}: {x}" for k, x in v.items()) if isinstance(v, dict) else str(v),
+    "json": lambda f, v: listed(f"{f.keys.get(k, k)}: {x}" for k, x in v.items()) if isinstance(v, dict) else str(v),
 }
 
 _TEXT = {"type": "string"}
@@ -316,7 +320,7 @@ def _field(model: type[Any], name: str, column: Column[Any]) -> Field:
     target, kind = _target(column), info.get("kind") or _kind(name, column, info)
     defaulted = column.default is not None or column.server_default is not None or column.primary_key
     numeric = column.type if isinstance(column.type, Numeric) else None
-    states = getattr(model, "STATES", ()) if name == "state" else ()
+    states: Sequence[str] = info.get("states", getattr(model, "STATES", ()) if name == "state" else ())
     choices = info.get("choices") or {s: words.state(s) for s in states}
     return Field(
         name=name,
@@ -339,6 +343,8 @@ def _field(model: type[Any], name: str, column: Column[Any]) -> Field:
         minimum=info.get("min"),
         maximum=info.get("max"),
         span=2 if kind == "longtext" else info.get("span", 1),
+        keys=info.get("keys") or {},
+        internal=bool(info.get("internal")),
     )
 
 
@@ -376,6 +382,8 @@ def _kind(name: str, column: Column[Any], info: Mapping[str, Any]) -> str:
         return "label" if name in ("name", "label", "title", "text") or info.get("localised") else "json"
     if isinstance(kind, ARRAY):
         return "multichoice"
+    if info.get("states"):
+        return "state"
     if info.get("choices"):
         return "choice"
     if info.get("multiline"):

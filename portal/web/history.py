@@ -1,4 +1,4 @@
-"""The history of a record in words: who changed what from what to what, when and why."""
+"""The history of a record in words: who changed what from what to what, when and from where."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -53,7 +53,6 @@ def _entry(e: Any, model: type[Any] | None, own: type[Any], texts: dict[tuple[ty
         "tone": tone,
         "via": e.ip or "",
         "changes": changes,
-        "text": e.reason or "",
     }
 
 
@@ -74,7 +73,7 @@ def _changes(e: Any, fields: Any, texts: dict[tuple[type[Any], int], str]) -> It
     old, new = e.old or {}, e.new or {}
     for name in new:
         f = fields.get(name)
-        if f is None or name in QUIET or (e.op == "insert" and new[name] in (None, "", False)):
+        if f is None or f.internal or name in QUIET or (e.op == "insert" and new[name] in (None, "", False)):
             continue
         yield {
             "label": str(f.label),

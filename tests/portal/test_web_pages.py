@@ -280,3 +280,35 @@ def test_the_export_of_a_page_has_the_rows_of_the_page(client_as):
     lines = c.get("/people/export.csv").data.decode("utf-8-sig").strip().splitlines()
     assert len(lines) == len(shown) + 1  # those who left are in neither
     assert "叶去" not in "".join(lines)
+
+
+@pytest.mark.req("ALL-05", part="in words")
+class TestHistoryInWords:
+    """People read words in the history, never the names a program uses."""
+
+    def test_parameters_by_their_names(self, client_as, fresh_db, superuser):
+        rule = superuser.execute("select id from notify_warning_rule where code = 'dailyreport.project_silent'").fetchone()[0]
+        superuser.execute("update notify_warning_rule set parameters = '{\"days\": 7}' where id = %s", [rule])
+        page = client_as("admin").get(f"/warning-rules/{rule}/history").text
+        assert "工作日数: 7" in page and "days:" not in page
+
+    def test_states_by_their_names_and_no_reasons_of_programs(self, client_as, fresh_db, superuser):
+        superuser.execute("set app.reason = 'outbox: some.handler'")
+        project = superuser.execute("select id from project_project where state = 'active' order by id limit 1").fetchone()[0]
+        superuser.execute("update project_project set state = 'paused' where id = %s", [project])
+        add = "insert into project_state_change (project_id, day, from_state, to_state) values (%s, current_date, 'active', 'paused')"
+        superuser.execute(add, [project])
+        superuser.execute("reset app.reason")
+        page = client_as("leader").get(f"/projects/{project}/history").text
+        assert "已暂停" in page and "进行中" in page
+        assert ">paused<" not in page and ">active<" not in page and "some.handler" not in page
+
+    def test_what_only_the_program_needs_is_left_out(self, client_as, fresh_db, superuser):
+        add = """insert into notify_warning (rule_id, code, key, record_type, record_id, subject, project_id, severity, params)
+                 select r.id, r.code, 'project_project:77', 'project_project', p.id, p.name, p.id, 'warn', '{"since": "2026-01-02"}'
+                   from notify_warning_rule r, project_project p
+                  where r.code = 'dailyreport.project_silent' order by p.id limit 1 returning id"""
+        pk = superuser.execute(add).fetchone()[0]
+        page = client_as("leader").get(f"/warnings/{pk}/history").text
+        assert "created" not in page and "project_project" not in page and "since" not in page
+        assert "预警" in page
