@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 from markupsafe import Markup
 from sqlalchemy import func, or_, select
 
@@ -147,7 +147,6 @@ class Projects(Screen, model=Project):
             "figures": figures,
             "track": self._track(record),
             "extra_tabs": [{"key": "team", "label": _("Team"), "count": team["now"], "html": team["html"]}, *slots.tabs(record.id)],
-            "tab": request.args.get("tab") or "details",
         }
 
     def _track(self, record: Project) -> list[dict[str, Any]]:

@@ -168,10 +168,10 @@ class WarningRule(Record):
     quiet_to: Mapped[int | None] = mapped_column(info={"label": _l("Quiet until (hour)"), "min": 0, "max": 23})
     # FetchedValue: else the ORM sends NULL for columns people may not write
     scanned_at: Mapped[datetime | None] = mapped_column(
-        DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Last scan"), **BY_ACTION}
+        DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Last scan"), "internal": True, **BY_ACTION}
     )
     scan_seconds: Mapped[float | None] = mapped_column(
-        server_default=FetchedValue(), info={"label": _l("Scan took (seconds)"), **BY_ACTION}
+        server_default=FetchedValue(), info={"label": _l("Scan took (seconds)"), "internal": True, **BY_ACTION}
     )
 
     __table_args__ = (Index("notify_warning_rule_code", "code"),)

@@ -37,7 +37,9 @@ def entries(record: Record, before: int | None = None) -> tuple[list[dict[str, A
     found = timeline(record, PAGE, before)
     models = {c.__tablename__: c for c in records()}
     texts = _references(found, models)
-    out = [_entry(e, models.get(e.tbl), type(record), texts) for e in found]
+    shown = [_entry(e, models.get(e.tbl), type(record), texts) for e in found]
+    # what changed only for the program is no news to people
+    out = [one for one, e in zip(shown, found, strict=True) if one["changes"] or e.op != "update" or _action(e)[0] != _("changed")]
     return out, found[-1].id if len(found) == PAGE else None
 
 

@@ -19,7 +19,7 @@ RELATED_ROWS = 50
 
 @dataclass(frozen=True)
 class Related:
-    """Rows of *model* whose column *key* points to the record: a tab of its page."""
+    """Rows of *model* whose column *key* points to the record: a tab of its page, or part of its details with *inside*."""
 
     model: type[Record]
     key: str
@@ -27,6 +27,7 @@ class Related:
     columns: Sequence[str] = ()
     order: Any = ()
     add: bool = True
+    inside: bool = False
 
     def build(self, record: Record) -> dict[str, Any] | None:
         """The tab; None for people whose roles do not include the model. Two statements."""
@@ -69,7 +70,15 @@ class Related:
             if screen is not None and self.key in screen.filterable()
             else None,
             "empty": None,
+            "inside": self.inside,
         }
+
+
+def open_tab(asked: str | None, values: Mapping[str, Any]) -> str:
+    """The tab that is open at first: the one asked for if the page has it."""
+    parts = [*(r for r in values["related"] if not r["inside"]), *values.get("extra_tabs", ())]
+    known = {p["key"] for p in parts} | {"history"} | ({"comments"} if values.get("comments") else set())
+    return asked if asked is not None and asked in known else "details"
 
 
 def shown(f: Field, row: Row) -> dict[str, Any]:

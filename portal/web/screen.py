@@ -105,9 +105,9 @@ class Screen(ListPages):
             "related": [b for b in (r.build(record) for r in self.related) if b is not None],
             "history_url": f"{base}/history",
             "who_url": recordpage.who_sees(self.model, pk),
-            "tab": request.args.get("tab"),
         }
         values |= self.extras(record, row)
+        values["tab"] = recordpage.open_tab(request.args.get("tab"), values)
         if error is not None:
             flash(str(error), "danger")
         response = make_response(frame.render("portal/record.html", **values))

@@ -416,6 +416,8 @@ class TestDeciding:
             "/confirmations/", data={"ids": [str(handed_in["project"]), str(handed_in["other"])]}, headers={"HX-Request": "true"}
         )
         assert got.status_code == 200 and "undo" in got.headers["HX-Trigger"]
+        left = client.get("/confirmations/").text.split('id="waiting">', 1)[1].split("<", 1)[0]
+        assert f'id="waiting" hx-swap-oob="true">{left}<' in got.text, "the number above the lines goes along"
         state = "select state from dailyreport_line where id = :i"
         assert sql(state, i=handed_in["project"])[0][0] == "confirmed" and sql(state, i=handed_in["other"])[0][0] == "submitted"
         client.post(f"/confirmations/undo?ids={handed_in['project']}")

@@ -282,6 +282,22 @@ def test_the_export_of_a_page_has_the_rows_of_the_page(client_as):
     assert "叶去" not in "".join(lines)
 
 
+class TestPartsOfARecord:
+    @pytest.mark.parametrize("tab", ["nonsense", "", "history"])
+    def test_one_part_is_always_open(self, client_as, tab):
+        c = client_as("hr")
+        page = c.get(create(c, title="Parts") + f"?tab={tab}").text
+        opened = re.findall(r'<div role="tabpanel" id="p-([^"]+)"(?![^>]* hidden)', page)
+        assert opened == ["history" if tab == "history" else "details"]
+
+    def test_a_report_shows_what_was_done_at_once(self, client_as, superuser):
+        found = "select l.report_id, t.done from dailyreport_line l join dailyreport_line_text t on t.line_id = l.id where t.done <> ''"
+        report, done = superuser.execute(found + " and l.project_id is null limit 1").fetchone()
+        page = client_as("hr").get(f"/daily-reports/{report}").text
+        details = page.split('id="p-details"', 1)[1].split('role="tabpanel"', 1)[0]
+        assert done in details and "明细" in details
+
+
 @pytest.mark.req("ALL-05", part="in words")
 class TestHistoryInWords:
     """People read words in the history, never the names a program uses."""
@@ -291,6 +307,8 @@ class TestHistoryInWords:
         superuser.execute("update notify_warning_rule set parameters = '{\"days\": 7}' where id = %s", [rule])
         page = client_as("admin").get(f"/warning-rules/{rule}/history").text
         assert "工作日数: 7" in page and "days:" not in page
+        superuser.execute("update notify_warning_rule set scanned_at = now(), scan_seconds = 0.5 where id = %s", [rule])
+        assert client_as("admin").get(f"/warning-rules/{rule}/history").text == page, "a scan is no news"
 
     def test_states_by_their_names_and_no_reasons_of_programs(self, client_as, fresh_db, superuser):
         superuser.execute("set app.reason = 'outbox: some.handler'")

@@ -178,7 +178,7 @@ class Confirmations(Page):
         toast: dict[str, Any] = {"text": f"{text if done else ''} {problem}".strip(), "tone": "risk" if problem else "ok"}
         if undo and done:
             toast["undo_url"] = f"{self.route_base}/undo?ids={','.join(map(str, done))}"
-        response = make_response(fragment("dailyreport/_confirmations.html", **self._values()))
+        response = make_response(fragment("dailyreport/_confirmations.html", again=True, **self._values()))
         response.headers["HX-Trigger"] = (
             orjson.dumps({"sn:toast": toast}, option=orjson.OPT_NON_STR_KEYS).decode().encode("ascii", "backslashreplace").decode()
         )

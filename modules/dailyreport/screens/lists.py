@@ -28,7 +28,9 @@ class DailyReportScreen(Screen, model=DailyReport):
     search_columns = ("plan", "problems")
     order = ("day", "desc")
     totals = ("hours", "overtime_hours")
-    related = (Related(ReportLine, "report_id", title=_l("Lines"), columns=("project", "category", "hours", "done", "state"), add=False),)
+    related = (
+        Related(ReportLine, "report_id", _l("Lines"), ("project", "category", "hours", "done", "state"), add=False, inside=True),
+    )  # fmt: skip
     tabs = ((_l("Submitted"), "f.state=submitted"), (_l("Late"), "f.late=1"))
     empty = {
         "icon": "message-report",
