@@ -47,8 +47,16 @@ class AuditEntry(Base):
     )
 
 
+def erased_in(residue: dict[str, Any] | None) -> set[str]:
+    """The columns whose values were erased from an entry."""
+    sides = [side for side in (residue or {}).values() if isinstance(side, dict)]
+    return {name for side in sides for name, kept in side.items() if isinstance(kept, dict) and "hash" in kept}
+
+
 def timeline(record: Record, limit: int = 50, before: int | None = None) -> list[Any]:
-    """The record's history and that of its children, newest first: rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new).
+    """The record's history and that of its children, newest first.
+
+    Rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new, residue).
 
     *before*: the id to go on from. Only entries about rows the reader sees come back (row-level security).
     """
@@ -70,6 +78,7 @@ def timeline(record: Record, limit: int = 50, before: int | None = None) -> list
             AuditEntry.op,
             AuditEntry.old,
             AuditEntry.new,
+            AuditEntry.residue,
         )
         .outerjoin(User, User.id == AuditEntry.actor)
         .where(mine)

@@ -175,29 +175,30 @@ def anchor(path: Path, *, at_once: bool = False) -> bool:
 
 
 # ------------------------------------------------------------------ verifying
-_CHAIN = text(
-    f"""select s.seq, s.entry_id, s.previous, s.hash, a.id, {CONTENT} as content, a.residue is not null as residue
+_CHAIN = f"""select s.seq, s.entry_id, s.previous, s.hash, a.id, {CONTENT} as content, a.residue is not null as residue
         from security_audit_seal s left join audit_entry a on a.id = s.entry_id order by s.seq"""  # noqa: S608 - constants
-)
 _TAIL = text(
     """select count(*), min(a.at) from audit_entry a
         where not exists (select from security_audit_seal s where s.entry_id = a.id)
           and a.txid >= coalesce((select horizon from security_audit_seal order by seq desc limit 1), 0)"""
 )
+# everything visible to a statement began before its snapshot ends
 _ODD = text(
-    """select a.id, a.txid >= :next from audit_entry a
+    """select a.id, a.txid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint from audit_entry a
         where not exists (select from security_audit_seal s where s.entry_id = a.id)
-          and (a.txid < coalesce((select horizon from security_audit_seal order by seq desc limit 1), 0) or a.txid >= :next)
+          and (a.txid < coalesce((select horizon from security_audit_seal order by seq desc limit 1), 0)
+               or a.txid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
         order by a.id"""
 )
-# keys whose hash alone is left, without an erasure of that row and column on record
-_UNERASED = text(
-    """select a.id, x.key from audit_entry a, lateral (
-         select e.key from jsonb_each(a.residue) s,
-                jsonb_each(case jsonb_typeof(s.value) when 'object' then s.value else '{}' end) e
-          where e.value->>'hash' is not null) x
-        where a.id = :id and jsonb_typeof(a.residue) = 'object' and not exists (select from audit_entry e
-          where e.tbl = a.tbl and e.row_id = a.row_id and e.op = 'erase' and e.id > a.id and jsonb_exists(e.new, x.key))"""
+# columns of which the hash alone is left, and whether an erasure of that row and column is on record
+_ERASED = text(
+    """select x.key, exists (select from audit_entry e
+          where e.tbl = a.tbl and e.row_id = a.row_id and e.op = 'erase' and e.id > a.id and jsonb_exists(e.new, x.key)) as recorded
+         from audit_entry a, lateral (
+           select e.key from jsonb_each(case jsonb_typeof(a.residue) when 'object' then a.residue else '{}' end) s,
+                  jsonb_each(case jsonb_typeof(s.value) when 'object' then s.value else '{}' end) e
+            where e.value->>'hash' is not null) x
+        where a.id = :id order by x.key"""
 )
 BATCH = 2000
 
@@ -210,10 +211,8 @@ def verify(path: Path) -> Report:
     known = _known_anchors(path, report)
     _walk(report, known)
     _ends(report, known)
-    # asked after all that is read: what began meanwhile counts as begun
-    beyond = s.scalar(text("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
     report.unsealed, report.oldest = s.execute(_TAIL).one()
-    for entry, future in s.execute(_ODD, {"next": beyond}, execution_options={"stream_results": True, "yield_per": BATCH}):
+    for entry, future in s.execute(_ODD, execution_options={"stream_results": True, "yield_per": BATCH}):
         report.add(Problem("future" if future else "inserted", entry=entry))
     return report
 
@@ -236,7 +235,7 @@ def _known_anchors(path: Path, report: Report) -> dict[int, list[Anchor]]:
 def _walk(report: Report, known: dict[int, list[Anchor]]) -> None:
     before, expected = GENESIS, 1
     last: Any = None
-    for row in session().execute(_CHAIN, execution_options={"stream_results": True, "yield_per": BATCH}):
+    for row in session().execute(text(_CHAIN), execution_options={"stream_results": True, "yield_per": BATCH}):
         if row.seq < expected:
             report.add(Problem("double", row.seq, row.entry_id))
             continue
@@ -253,8 +252,8 @@ def _walk(report: Report, known: dict[int, list[Anchor]]) -> None:
             report.add(Problem("seal", *((last.seq, last.entry_id) if last is not None else (row.seq, row.entry_id))))
         elif row.residue:
             report.erased += 1
-            for entry, key in session().execute(_UNERASED, {"id": row.id}).all():
-                report.add(Problem("erased", row.seq, entry, note=str(key)))
+            for problem in _erasures(row):
+                report.add(problem)
         for held in known.get(row.seq, ()):
             if held.hash == hash_.hex():
                 report.anchored = row.seq
@@ -264,19 +263,24 @@ def _walk(report: Report, known: dict[int, list[Anchor]]) -> None:
         report.sealed, report.head = row.seq, hash_.hex()
 
 
+def _erasures(row: Any) -> Iterator[Problem]:
+    found = session().execute(_ERASED, {"id": row.id}).all()
+    if not found:  # erasure leaves a hash, nothing else leaves anything
+        yield Problem("changed", row.seq, row.entry_id)
+    yield from (Problem("erased", row.seq, row.entry_id, note=str(e.key)) for e in found if not e.recorded)
+
+
 def _hash(previous: bytes, seq: int, content: bytes) -> bytes:
     return sha256(previous + seq.to_bytes(8, "big") + bytes(content)).digest()
 
 
-_NEAR = text(
-    f"""select s.seq, s.previous, {CONTENT} as content from security_audit_seal s join audit_entry a on a.id = s.entry_id
+_NEAR = f"""select s.seq, s.previous, {CONTENT} as content from security_audit_seal s join audit_entry a on a.id = s.entry_id
         where s.seq between cast(:seq as bigint) - 50 and cast(:seq as bigint) + 50 and s.seq <> :seq"""  # noqa: S608 - constants
-)
 
 
 def _why(row: Any, before: bytes, own: bytes) -> str:
     """The entry in this place does not have the hash of its seal: the seal, the place or the entry is another one."""
-    near = session().execute(_NEAR, {"seq": row.seq}).all()
+    near = session().execute(text(_NEAR), {"seq": row.seq}).all()
     if row.previous != before or any(n.seq == row.seq + 1 and bytes(n.previous) == own for n in near):
         return "seal"
     return "order" if any(_hash(row.previous, row.seq, n.content) == row.hash for n in near) else "changed"
