@@ -160,6 +160,7 @@ def anchor(path: Path, *, at_once: bool = False) -> bool:
     """Writes an anchor for what is sealed and committed: when a day passed, after so many entries, or *at_once*. Whether it did.
 
     Inside `unrestricted`, before anything is sealed in the same transaction: the file must not know more than the database keeps.
+    A file that cannot be written stops nothing: it is logged, and the auditor's page shows how old the last anchor is.
     """
     seq, hash_ = sealing.head()
     last = last_anchor(path)
@@ -169,7 +170,11 @@ def anchor(path: Path, *, at_once: bool = False) -> bool:
         due = calendar.now() - datetime.fromisoformat(last.at) >= EVERY
         if not due and seq - last.seq < settings().audit_anchor_entries:
             return False
-    write_anchor(path, seq, hash_)
+    try:
+        write_anchor(path, seq, hash_)
+    except OSError as error:
+        log.error("audit.anchor_not_written", path=str(path), error=str(error))
+        return False
     session().execute(insert(AuditCheck).values(what="anchored", seq=seq, hash=hash_))
     return True
 

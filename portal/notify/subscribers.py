@@ -34,7 +34,7 @@ notice_kind(
 notice_kind(
     "security.history_altered",
     label=_l("The history was altered"),
-    title=_l("The history was altered: %(problems)s problems found"),
+    title=_l("The history was altered; problems found: %(problems)s"),
     body=_l("The first: place %(seq)s, entry %(entry)s. Keep the database as it is and compare with a backup."),
     tone="risk",
 )

@@ -134,7 +134,7 @@ def _seal_words() -> dict[str, Any]:
     problem = None
     if v is not None and not v.sound:
         kind = verification.KINDS.get(v.first_kind, v.first_kind)
-        problem = _("%(n)s problems. The first: %(what)s (place %(seq)s, entry %(entry)s).", n=v.problems, what=kind,
+        problem = _("Problems: %(n)s. The first: %(what)s (place %(seq)s, entry %(entry)s).", n=v.problems, what=kind,
                     seq=_or_dash(v.first_seq), entry=_or_dash(v.first_entry))  # fmt: skip
     return {
         "sealed": state.sealed,

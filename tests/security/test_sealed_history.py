@@ -334,6 +334,20 @@ def test_a_lost_or_spoilt_anchor_file_is_no_silence(sealed: None, verify: Any, a
     assert verify().sound
 
 
+def test_a_file_that_cannot_be_written_stops_neither_sealing_nor_verifying(
+    sealed: None, app: Any, owner: Any, anchor_file: Path, superuser: Any, settle: Any
+) -> None:
+    anchor_file.unlink()
+    anchor_file.mkdir()
+    with app.app_context(), unrestricted("test of the seal"):
+        verification.seal_history()
+    settle()
+    with app.app_context():
+        report = verification.check(anchor_file)
+    assert [p.kind for p in report.problems] == ["no_anchors"] and report.unsealed == 0
+    assert superuser.execute("select count(*) from security_audit_check where what = 'anchored'").fetchone()[0] == 1
+
+
 def test_an_anchor_never_knows_more_than_is_committed(fresh_db: None, app: Any, settle: Any, anchor_file: Path) -> None:
     """The turn that seals fails at the end: the file has no hash of what was rolled back."""
     with app.app_context(), pytest.raises(RuntimeError), unrestricted("test of the seal"):
