@@ -4,7 +4,7 @@ The trigger writes entries unchained, since a chain held until commit would make
 chains what is committed for good: entries of transactions older than the oldest one still running. One that is still running keeps
 what it wrote, however old, for a later turn, so nothing is skipped. Only the function `audit_seal` writes seals; no role of the portal
 may. An entry's hash is made of its facts and, for each value, of the hash of value and salt: where a value was erased its hash stays
-and the chain holds. docs/adr/0015-sealed-history.md
+and the chain holds. docs/adr/0017-sealed-history.md
 """
 
 from datetime import datetime

@@ -1,7 +1,7 @@
 """Verifying the sealed history, and the anchors outside the database that show when its end was cut off (VIS-13).
 
 An anchor is one line of a file: time, sequence, hash. Whoever can write everything in the database could chain everything anew; what the
-file said before would no longer fit. docs/adr/0015-sealed-history.md
+file said before would no longer fit. docs/adr/0017-sealed-history.md
 """
 
 import os
