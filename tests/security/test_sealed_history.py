@@ -253,7 +253,7 @@ def test_the_command_says_it_too(sealed: None, superuser: Any, database: Any, an
 
 
 # ------------------------------------------------------------------ approved erasure
-@pytest.mark.req("ALL-17", part="the history's values")
+@pytest.mark.req("VIS-13", part="erasure")
 def test_an_erased_value_is_gone_and_the_chain_holds(sealed: None, owner: Any, superuser: Any, settle: Any, verify: Any) -> None:
     table, row = "hr_employee_private", superuser.execute("select min(id) from hr_employee_private").fetchone()[0]
     owner.execute("update hr_employee_private set bank_account = 'SECRET-OLD' where id = %s", [row])
