@@ -163,16 +163,17 @@ def erase_without_a_record(s: Any, dice: random.Random) -> int:
 
 
 def push_a_value_into_its_salt(s: Any, dice: random.Random) -> int:
-    """A kept salt that takes the first digits of the value: salt and value together are the same text as before."""
-    entry, key, value, salt = s.execute(
-        """select a.id, k, v::text, encode(sha256(convert_to(a.salt::text || 'new ' || k, 'UTF8')), 'hex') from security_audit_seal s
-             join audit_entry a on a.id = s.entry_id, jsonb_each(a.new) e(k, v)
-            where jsonb_typeof(v) = 'number' and length(v::text) > 1 and v::text !~ '[.0]' order by s.seq limit 1"""
+    """After an erasure on record of another column: a kept salt takes the first digit, salt and value together stay the same text."""
+    entry, table, row, key, value, other = s.execute(
+        """select a.id, a.tbl, a.row_id, e.k, e.v::text, o.k from security_audit_seal s join audit_entry a on a.id = s.entry_id,
+                  jsonb_each(a.new) e(k, v), jsonb_object_keys(a.new) o(k)
+            where jsonb_typeof(e.v) = 'number' and e.v::text ~ '^[1-9][1-9]+$' and o.k <> e.k order by s.seq, e.k, o.k limit 1"""
     ).fetchone()
+    s.execute("select audit_erase(%s, %s, array[%s], 'asked by the person')", [table, row, other])
     s.execute(
         """update audit_entry set new = jsonb_set(new, array[%s], %s),
-             residue = jsonb_build_object('new', jsonb_build_object(%s::text, jsonb_build_object('salt', %s::text))) where id = %s""",
-        [key, Jsonb(int(value[1:])), key, salt + value[0], entry],
+             residue = jsonb_set(residue, array['new', %s, 'salt'], to_jsonb((residue->'new'->%s->>'salt') || %s)) where id = %s""",
+        [key, Jsonb(int(value[1:])), key, key, value[0], entry],
     )
     return int(entry)
 
