@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     demo: bool = Field(False, description="Demonstration with the invented sample company: shows the sample accounts on the sign-in page.")
     data_dir: Path = Field(Path(".shuniu"), description="Folder for attachments and everything else kept outside the database.")
 
+    audit_anchors: Path | None = Field(
+        None,
+        description="File to which hashes of the sealed history are appended, best where the database's administrators cannot write."
+        " Empty: audit-anchors.txt in data_dir.",
+    )
+    audit_anchor_entries: int = Field(1000, ge=1, description="Sealed entries after which the next hash is appended; at least daily.")
+
     web_workers: int = Field(2, ge=1, le=64, description="Processes of the web server.")
     web_threads: int = Field(4, ge=1, le=64, description="Threads in each of them.")
     worker_threads: int = Field(4, ge=1, le=64, description="Jobs one worker does at the same time.")

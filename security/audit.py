@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, func, or_, select
+from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, Uuid, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,11 +34,29 @@ class AuditEntry(Base):
     op: Mapped[str] = mapped_column(Text)
     old: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     new: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    __table_args__ = (Index("ix_audit_entry_row", "tbl", "row_id", "id"), Index("ix_audit_entry_root", "root_tbl", "root_id", "id"))
+    # the seal covers hashes of the values with this salt; erasure drops it and leaves what the seal needs (security.sealing)
+    salt: Mapped[UUID | None] = mapped_column(Uuid, server_default=text("gen_random_uuid()"))
+    residue: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    __table_args__ = (
+        Index("ix_audit_entry_row", "tbl", "row_id", "id"),
+        Index("ix_audit_entry_root", "root_tbl", "root_id", "id"),
+        Index("ix_audit_entry_actor", "actor", "id"),
+        Index("ix_audit_entry_txid", "txid", "id"),
+        Index("ix_audit_entry_at", "at", postgresql_using="brin"),
+        {"info": {"only": {"worker": "select", "app": "select"}}},
+    )
+
+
+def erased_in(residue: dict[str, Any] | None) -> set[str]:
+    """The columns whose values were erased from an entry."""
+    sides = [side for side in (residue or {}).values() if isinstance(side, dict)]
+    return {name for side in sides for name, kept in side.items() if isinstance(kept, dict) and "hash" in kept}
 
 
 def timeline(record: Record, limit: int = 50, before: int | None = None) -> list[Any]:
-    """The record's history and that of its children, newest first: rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new).
+    """The record's history and that of its children, newest first.
+
+    Rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new, residue).
 
     *before*: the id to go on from. Only entries about rows the reader sees come back (row-level security).
     """
@@ -59,6 +78,7 @@ def timeline(record: Record, limit: int = 50, before: int | None = None) -> list
             AuditEntry.op,
             AuditEntry.old,
             AuditEntry.new,
+            AuditEntry.residue,
         )
         .outerjoin(User, User.id == AuditEntry.actor)
         .where(mine)

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from portal.kernel.db import Base
 from portal.kernel.document import Record, records
 from portal.kernel.module import contexts, scopes
-from security.audit import AuditEntry
+from security import audit as audit  # its table belongs to what is generated
+from security import sealing
 from security.visibility import Setting, editable
 
 BASE_ROLES = ("app", "app_anon", "app_act", "app_read", "worker")
@@ -262,6 +263,7 @@ def function_statements(zone: str = "Asia/Shanghai") -> Iterator[str]:
     # volatile inside (set_config), therefore not marked stable
     yield BEGIN.format(arrays=_context_arrays(), wide=wide, zone=zone).replace("plpgsql stable", "plpgsql")
     yield from FUNCTIONS
+    yield from sealing.FUNCTIONS
     yield "revoke all on function app_context(bigint, bigint, text), app_signed_in(text), app_nobody() from public"
     yield "revoke all on function app_begin(text, text, text), app_begin_as(bigint) from public"
     yield "grant execute on function app_nobody(), app_signed_in(text), app_begin(text, text, text) to app_login, worker_login"
@@ -274,17 +276,18 @@ FAB_READABLE = ("ab_role", "ab_permission", "ab_view_menu", "ab_permission_view"
 
 
 def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[str]:
-    """Grants of the tables without rules; a model says more than the default with `{"info": {"grants": {"app": "select"}}}`."""
+    """Grants of the tables without rules.
+
+    A model says more than the default with `{"info": {"grants": {"app": "select"}}}`, and what it grants at all with `"only"`.
+    """
     for t in Base.metadata.sorted_tables:
         if t.name in tables:
             continue
-        yield f"grant select, insert, update, delete on {t.name} to worker"
-        if t is AuditEntry.__table__:
-            continue
-        yield f"grant select, insert, update, delete on {t.name} to app_act"
-        for role, verbs in t.info.get("grants", {}).items():
+        if "only" not in t.info:
+            yield f"grant select, insert, update, delete on {t.name} to worker, app_act"
+        granted: dict[str, str] = t.info.get("only") or t.info.get("grants") or {}
+        for role, verbs in granted.items():
             yield f"grant {verbs} on {t.name} to {role}"
-    yield "revoke update, delete, insert on audit_entry from worker"
     yield f"grant select ({USER_COLUMNS}) on ab_user to app"
     for name in FAB_READABLE:
         yield f"grant select on {name} to app"
@@ -295,7 +298,6 @@ def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[s
     yield f"create policy see on audit_entry for select to app using (case tbl {arms} else false end)"
     yield "create policy see_worker on audit_entry for select to worker using (true)"
     yield f"create policy all_owner on audit_entry to {owner} using (true) with check (true)"
-    yield "grant select on audit_entry to app"
 
 
 # ------------------------------------------------------------------ installing

@@ -72,6 +72,7 @@ class BuiltInRole:
 ADMINISTRATION = (
     "*:security.*",
     "!*:security.Visibility",
+    "!*:security.AuditLog",  # the trail of business records is business data
     "*:kernel.*",
     "view,add,edit,archive:web.Announcement",
     "*:notify.WarningRule",
@@ -115,8 +116,8 @@ BUILT_IN = (
     BuiltInRole("service", "服务", "Service"),
     BuiltInRole("archivist", "档案管理", "Archivist"),
     BuiltInRole("system_admin", "系统管理员", "System administrator", ADMINISTRATION, ("system",)),
-    BuiltInRole("security_admin", "安全管理员", "Security administrator", ("*:security.*",), ("explain",)),
-    BuiltInRole("auditor", "审计员", "Auditor", ("view:security.*",), ("explain",)),
+    BuiltInRole("security_admin", "安全管理员", "Security administrator", ("*:security.*", "!*:security.AuditLog"), ("explain",)),
+    BuiltInRole("auditor", "审计员", "Auditor", ("view:security.*", "verify:security.AuditLog"), ("explain",)),
 )
 
 

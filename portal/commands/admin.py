@@ -5,6 +5,7 @@ import getpass
 import sys
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 from config import Settings
 
@@ -38,6 +39,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     technical.add_argument("--role", action="append", default=[], help="key of a role; may be repeated; the user has exactly these")
     jobs = add("jobs", run_job, "list the jobs that run by the clock, or run one now")
     jobs.add_argument("name", nargs="?")
+    verify = add("verify-audit", verify_audit, "verify the sealed history against itself and its anchors; exit code 1 when it was altered")
+    verify.add_argument("--anchors", type=Path, help="file of anchors to compare with (default: the setting audit_anchors)")
     add("settings", show_settings, "list all settings with their meaning and value in force; secrets are not shown")
 
 
@@ -163,6 +166,29 @@ def run_job(options: argparse.Namespace) -> int:
             return 0
         for job in jobs.all_jobs():
             print(f"{job.name:<45} {job.cron}")
+    return 0
+
+
+def verify_audit(options: argparse.Namespace) -> int:
+    from flask_babel import force_locale
+
+    from portal.app import create_app
+    from security import verification
+
+    with create_app().app_context(), force_locale("en"):
+        file = options.anchors or verification.anchor_file()
+        report = verification.check(file)
+        print(f"sealed entries: {report.sealed}, head {report.head[:16] or 'none'}")
+        waits = f", the oldest since {report.oldest:%Y-%m-%d %H:%M} UTC" if report.oldest else ""
+        print(f"not sealed yet: {report.unsealed}{waits}")
+        print(f"entries with erased values: {report.erased}")
+        print(f"anchors: {report.anchors} in {file}, fitting up to sequence {report.anchored}")
+        for problem in report.problems:
+            print(f"BROKEN {problem.kind}: {verification.KINDS[problem.kind]} ({problem.place()})", file=sys.stderr)
+    if not report.sound:
+        print(f"the history was altered: {report.count} problems, the first: {report.problems[0].place()}", file=sys.stderr)
+        return 1
+    print("the history is as it was written")
     return 0
 
 

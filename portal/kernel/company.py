@@ -83,8 +83,8 @@ class Parameter(Record):
     __table_args__ = (live_unique("kernel_parameter_name_live", "name"),)
 
     name: Mapped[str] = mapped_column(Text, info={"label": _l("Name")})
-    value: Mapped[Any] = mapped_column(JSONB, info={"label": _l("Value")})
-    secret: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("Secret"), "readonly": True})
+    value: Mapped[Any] = mapped_column(JSONB, info={"label": _l("Value"), "secret": True})
+    secret: Mapped[bool] = mapped_column(server_default=text("false"), info={"label": _l("Secret"), "readonly": True, "secret": False})
 
     def see(c: Any, v: Any) -> Any:
         return not_(c.secret) | v.holds("system")

@@ -13,6 +13,7 @@ from portal.kernel.i18n import _l
 from portal.notify.notices import notice_kind, notify
 from portal.web.rolestore import OwnAccessWidened
 from security.accounts import on_unlinked_login
+from security.verification import AuditBroken
 
 notice_kind(
     "security.unlinked_login",
@@ -30,6 +31,14 @@ notice_kind(
     tone="risk",
 )
 
+notice_kind(
+    "security.history_altered",
+    label=_l("The history was altered"),
+    title=_l("The history was altered; problems found: %(problems)s"),
+    body=_l("The first: place %(seq)s, entry %(entry)s. Keep the database as it is and compare with a backup."),
+    tone="risk",
+)
+
 _LEADERS = text(
     """select x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name = 'leader' and x.user_id <> :by order by x.user_id"""
@@ -37,6 +46,12 @@ _LEADERS = text(
 _ADMINISTRATORS = text(
     """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name in ('hr', 'system_admin') order by x.user_id"""
+)
+
+
+_GUARDIANS = text(
+    """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
+       where r.name in ('auditor', 'leader', 'system_admin') order by x.user_id"""
 )
 
 
@@ -56,3 +71,10 @@ def tell_leaders(event: OwnAccessWidened) -> None:
     params = {"name": name or "", "role": event.role, "added": ", ".join(event.added[:10]) or event.role}
     leaders = session().scalars(_LEADERS, {"by": event.by}).all()
     notify(leaders, "security.own_access", params=params, key=f"security.own_access:{uuid.uuid4().hex}")
+
+
+@on(AuditBroken)
+def tell_guardians(event: AuditBroken) -> None:
+    """Whoever could have done it is not the only one to hear of it; once a day, however often it is verified (VIS-13)."""
+    params = {name: "–" if value is None else str(value) for name, value in vars(event).items()}
+    notify(session().scalars(_GUARDIANS).all(), "security.history_altered", params=params, key=f"security.history_altered:{today()}")

@@ -28,6 +28,7 @@ VERBS = {
     "export": _l("Export"),
     "resend": _l("Send again"),
     "run": _l("Run now"),
+    "verify": _l("Verify now"),
 }
 LAYERS = {"web": _l("Portal"), "notify": _l("Notices and warnings"), "security": _l("Security"), "kernel": _l("Basic data")}
 MAX_CHANGES = 2000

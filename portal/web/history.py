@@ -1,13 +1,14 @@
 """The history of a record in words: who changed what from what to what, when and from where."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from portal.kernel.document import Record, records
 from portal.kernel.i18n import _
 from portal.web import rows, words
 from portal.web.fields import NONE, Field, FieldError, fields_of
-from security.audit import timeline
+from security.audit import erased_in, timeline
+from security.trail import TrailEntry
 
 QUIET = frozenset({"id", "version", "created_at", "created_by", "custom", "archived_at"})
 PAGE = 30
@@ -43,6 +44,38 @@ def entries(record: Record, before: int | None = None) -> tuple[list[dict[str, A
     return out, found[-1].id if len(found) == PAGE else None
 
 
+def of_trail(found: Sequence[TrailEntry]) -> list[dict[str, Any]]:
+    """Entries of the auditor's trail. A reference whose record the auditor does not see is a bare number."""
+    models = {c.__tablename__: c for c in records()}
+    texts = _references(found, models)
+    return [_trail_entry(e, models.get(e.tbl), texts) for e in found]
+
+
+def _trail_entry(e: TrailEntry, model: type[Any] | None, texts: dict[tuple[type[Any], int], str]) -> dict[str, Any]:
+    fields = fields_of(model) if model is not None else {}
+    action, tone = _action(e)
+    hidden = [str(fields[name].label) if name in fields else name for name in e.hidden if name not in QUIET]
+    changes = [*_changes(e, fields, texts, _numbered), *({"label": label, "before": "", "after": _("not shown")} for label in hidden)]
+    return {
+        "id": e.id,
+        "at": words.moment(e.at),
+        "who": e.actor_name or _("The system"),
+        "what": str(model.__label__ or model.__name__) if model is not None else e.tbl,
+        "table": e.tbl,
+        "row": e.row_id,
+        "action": action,
+        "tone": tone,
+        "via": e.ip or "",
+        "changes": changes,
+        "text": e.reason or "",
+        "seq": e.seq,
+    }
+
+
+def _numbered(value: Any) -> str:
+    return f"#{value}"
+
+
 def _entry(e: Any, model: type[Any] | None, own: type[Any], texts: dict[tuple[type[Any], int], str]) -> dict[str, Any]:
     changes = [] if model is None or e.op == "delete" else list(_changes(e, fields_of(model), texts))
     action, tone = _action(e)
@@ -62,6 +95,10 @@ def _action(e: Any) -> tuple[str, str]:
     old, new = e.old or {}, e.new or {}
     if e.op == "insert":
         return _("created"), "info"
+    if e.op == "delete":
+        return _("deleted"), "risk"
+    if e.op == "erase":
+        return _("erased values"), "risk"
     if new.get("archived_at") and not old.get("archived_at"):
         return _("archived"), "idle"
     if "archived_at" in old and not new.get("archived_at"):
@@ -71,24 +108,31 @@ def _action(e: Any) -> tuple[str, str]:
     return _("changed"), "idle"
 
 
-def _changes(e: Any, fields: Any, texts: dict[tuple[type[Any], int], str]) -> Iterable[dict[str, str]]:
+def _changes(
+    e: Any, fields: Any, texts: dict[tuple[type[Any], int], str], unseen: Callable[[Any], str] = lambda _value: NONE
+) -> Iterable[dict[str, str]]:
     old, new = e.old or {}, e.new or {}
-    for name in new:
+    erased = e.erased if isinstance(e, TrailEntry) else erased_in(e.residue)
+    values = old if e.op == "delete" else new
+    for name in values:
         f = fields.get(name)
-        if f is None or f.internal or name in QUIET or (e.op == "insert" and new[name] in (None, "", False)):
+        if f is None or f.internal or name in QUIET or (e.op == "insert" and new[name] in (None, "", False) and name not in erased):
+            continue
+        if name in erased or e.op == "erase":
+            yield {"label": str(f.label), "before": "", "after": _("erased")}
             continue
         yield {
             "label": str(f.label),
-            "before": _text(f, old.get(name), texts) if e.op != "insert" else "",
-            "after": _text(f, new[name], texts),
+            "before": _text(f, old.get(name), texts, unseen) if e.op != "insert" else "",
+            "after": _text(f, new[name], texts, unseen) if e.op != "delete" else "",
         }
 
 
-def _text(f: Field, value: Any, texts: dict[tuple[type[Any], int], str]) -> str:
+def _text(f: Field, value: Any, texts: dict[tuple[type[Any], int], str], unseen: Callable[[Any], str]) -> str:
     if value is None:
         return NONE
     if f.target is not None:
-        return texts.get((f.target, value), NONE)
+        return texts.get((f.target, value)) or unseen(value)
     try:
         return f.display(f.from_json(value) if f.kind not in ("bool", "label", "json", "multichoice", "choice", "state") else value)
     except FieldError:

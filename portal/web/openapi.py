@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import filters, paging, preferences, registry, rolesapi, whoseesapi
+from portal.web import auditlog, filters, paging, preferences, registry, rolesapi, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -89,6 +89,7 @@ def document() -> Schema:
         paths |= _paths(r, schemas)
     paths |= _roles(schemas)
     paths |= _visibility(schemas)
+    paths |= _audit_log(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -270,6 +271,36 @@ def _visibility(schemas: Schema) -> Schema:
     return {
         f"{API}/visibility{path}": {"get": _operation(name, str(summary), ["visibility"], result, parameters=parameters, errors=(404, 422))}
         for name, (path, summary, parameters, result) in whoseesapi.READS.items()
+    }
+
+
+def _audit_log(schemas: Schema) -> Schema:
+    base, tag = f"{API}/audit-log", ["audit-log"]
+    schemas["audit-log"] = auditlog.SCHEMA
+    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": "#/components/schemas/audit-log"}}}
+    listed = {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer"},
+            "count_capped": {"type": "boolean"},
+            "ids": {"type": "array", "items": {"type": "integer"}},
+            "result": {"type": "array", "items": {"$ref": "#/components/schemas/audit-log"}},
+            "next": {"type": "string", "nullable": True},
+        },
+    }
+    possible = "; ".join(f"{column} ({operator})" for column, operator in auditlog.FILTERS)
+    q = {
+        "name": "q",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": f"filters: {possible}; page_size; after",
+    }
+    return {
+        f"{base}/": {"get": _operation("list_audit_log", _("Audit log"), tag, listed, parameters=[q], errors=(400,))},
+        f"{base}/{{pk}}": {"get": _operation("get_audit_log", _("Audit log"), tag, one, parameters=[_PK], errors=(404,))},
+        f"{base}/verification": {"get": _operation("get_audit_verification", _("How the seal stands"), tag, {"type": "object"})},
+        f"{base}/verify": {"post": _operation("verify_audit_log", _("Verify now"), tag, {"type": "object"}, status="202")},
     }
 
 

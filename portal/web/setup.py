@@ -13,6 +13,7 @@ from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import home as home
 from portal.web import whosees as whosees
+from portal.web.auditlog import AuditLogResource
 from portal.web.rolesapi import RoleResource
 from portal.web.whoseesapi import VisibilityResource
 
@@ -39,6 +40,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
         builder.add_api(resource)
     builder.add_api(RoleResource)
     builder.add_api(VisibilityResource)
+    builder.add_api(AuditLogResource)
 
 
 def templates(app: Flask) -> None:

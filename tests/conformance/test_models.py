@@ -100,6 +100,7 @@ def test_columns_keep_to_the_conventions(app: Any) -> None:
 # ids that refer to rows of many tables, or to rows the layer does not know
 LOOSE = {
     "audit_entry": ("row_id", "root_id"),
+    "security_audit_seal": ("entry_id",),
     "notify_notice": ("record_id",),
     "notify_warning": ("record_id", "project_id", "department_id"),
     "security_question": ("record_id",),

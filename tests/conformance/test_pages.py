@@ -22,7 +22,7 @@ WRITE = os.environ.get("SHUNIU_WRITE_BUDGET") == "1"
 MOST = {"rest": 4, "list": 8}
 """Statements of a list at most, that at the begin of the transaction included."""
 MAX_BYTES = 60_000
-READERS = ("pm.chen", "ceo", "hr", "member.wang", "admin")
+READERS = ("pm.chen", "ceo", "hr", "member.wang", "admin", "auditor")
 MANY = ",".join(map(str, range(1, 101)))
 MORE = (
     "/team-board/?by=day",
@@ -156,7 +156,7 @@ def pages_of(client: Any) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.req("ALL-11", part="pages")
-@pytest.mark.parametrize("username", ["pm.chen", "ceo", "hr", "admin", "outsider"])
+@pytest.mark.parametrize("username", ["pm.chen", "ceo", "hr", "admin", "outsider", "auditor"])
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_every_page_renders_in_one_language(username: str, language: str, client_as: Any, superuser: Any, user_id: Any) -> None:
     superuser.execute(

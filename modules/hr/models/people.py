@@ -171,9 +171,9 @@ class EmployeePrivate(Record):
     __root__ = "employee_id"
     employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), **BY_ACTION})
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
-    identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number")})
-    bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account")})
-    home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "multiline": True})
+    identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number"), "secret": True})
+    bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account"), "secret": True})
+    home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "secret": True, "multiline": True})
 
     employee: Mapped[Employee] = relationship()
 

@@ -52,10 +52,10 @@ class GradeRate(Record):
     grade_id: Mapped[int] = mapped_column(ForeignKey(Grade.id), index=True, info={"label": _l("Grade")})
     from_day: Mapped[date] = mapped_column(info={"label": _l("From")})
     to_day: Mapped[date | None] = mapped_column(info={"label": _l("Until (not included)"), "readonly": True})
-    base_salary: Mapped[Money] = mapped_column(info={"label": _l("Base salary per month (yuan)")})
-    performance_pay: Mapped[Money] = mapped_column(info={"label": _l("Performance pay per month (yuan)")})
-    project_performance: Mapped[Money] = mapped_column(info={"label": _l("Project performance per month (yuan)")})
-    daily_cost: Mapped[Money] = mapped_column(info={"label": _l("Average cost per person-day (yuan)")})
+    base_salary: Mapped[Money] = mapped_column(info={"label": _l("Base salary per month (yuan)"), "secret": True})
+    performance_pay: Mapped[Money] = mapped_column(info={"label": _l("Performance pay per month (yuan)"), "secret": True})
+    project_performance: Mapped[Money] = mapped_column(info={"label": _l("Project performance per month (yuan)"), "secret": True})
+    daily_cost: Mapped[Money] = mapped_column(info={"label": _l("Average cost per person-day (yuan)"), "secret": True})
 
     grade: Mapped[Grade] = relationship()
 
