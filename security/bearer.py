@@ -15,7 +15,7 @@ from flask import Response, current_app, g, jsonify, request
 
 from portal.kernel.i18n import _
 from portal.kernel.settings import settings
-from security import accounts, sessions
+from security import accounts, sessions, signins
 from security.oidc import provider
 from security.tokens import JWT_TYPES, LEEWAY, BadToken, text_claim, verify
 
@@ -96,12 +96,17 @@ def _admit(token: str, claims: dict[str, Any]) -> None:
     if token_hash in known:
         return
     subject, client, sid = claims["sub"], claims["azp"], claims.get("sid")
+    # only what Keycloak signed is written into the history: anybody can send anything
+    told = {"way": "token", "subject": subject, "username": claims.get("preferred_username")}
     if not accounts.client_allowed(client):
+        signins.refused("token_refused", "client", **told)
         raise BadToken("made for another client")
     if isinstance(sid, str) and sessions.logged_out(sid):
+        signins.refused("token_refused", "over", **told)
         raise BadToken("its Keycloak session has ended")
     user_id = accounts.find_for_token(claims)
     if user_id is None:
+        signins.refused("token_refused", "nobody", **told)
         raise NoAccount(subject)
     expires = datetime.fromtimestamp(float(claims["exp"]), UTC) + timedelta(seconds=LEEWAY)
     sessions.adopt(token, user_id, expires=expires, sid=sid if isinstance(sid, str) else None, subject=subject)

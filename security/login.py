@@ -18,7 +18,7 @@ from portal.kernel.db import db
 from portal.kernel.errors import NotFound, Unavailable
 from portal.kernel.i18n import _, language
 from portal.kernel.settings import settings
-from security import accounts, bearer, following, sessions
+from security import accounts, bearer, following, sessions, signins
 from security.oidc import HOME, SIGNED_OUT, Attempt, SignInRefused, local_path, provider
 from security.tokens import BadToken
 from security.visibility import context
@@ -120,6 +120,7 @@ class LoginView(AuthView):  # type: ignore[misc]
             return _go(HOME) if context().me is not None else _expired()
         if "error" in request.args:
             log.info("login.refused", error=request.args["error"][:100])
+            signins.refused("refused", "provider", way="keycloak")
             return _expired() if request.args.get("error_description") == "authentication_expired" else _refused(attempt.path)
         try:
             if request.args.get("iss", oidc.issuer) != oidc.issuer:
@@ -127,13 +128,19 @@ class LoginView(AuthView):  # type: ignore[misc]
             token = oidc.exchange(request.args.get("code", ""), attempt)
         except SignInRefused as error:
             log.warning("login.refused", error=str(error))
+            signins.refused("refused", "answer", way="keycloak")
             return _refused(attempt.path)
         except Unavailable:
             return unavailable(_login_url(attempt.path))
+        sid = token.claims.get("sid")
+        if isinstance(sid, str) and sessions.logged_out(sid):
+            # ended in the portal a moment ago and Keycloak has not heard of it yet: no way back in without signing in anew
+            subject, username = token.claims["sub"], token.claims.get("preferred_username")
+            signins.refused("refused", "over", way="keycloak", username=username, subject=subject)
+            return _go(oidc.logout_url(token.raw))
         arrival = accounts.sign_in(token.claims)
         if arrival.outcome != "ok":
             return _not_let_in(arrival)
-        sid = token.claims.get("sid")
         self._enter(arrival, sid=sid if isinstance(sid, str) else None, id_token=token.raw, subject=token.claims["sub"])
         return _go(attempt.path)
 
