@@ -16,6 +16,10 @@ from portal.web import whosees as whosees
 from portal.web.rolesapi import RoleResource
 from portal.web.whoseesapi import VisibilityResource
 
+from portal.web import signins as signins
+from portal.web.rolesapi import RoleResource
+from portal.web.sessions import SessionResource
+
 
 def install(app: Flask, builder: AppBuilder) -> None:
     """Headers, errors, health, templates, and every declared page, screen and resource. Raises LookupError for a wrong column name."""
@@ -39,6 +43,8 @@ def install(app: Flask, builder: AppBuilder) -> None:
         builder.add_api(resource)
     builder.add_api(RoleResource)
     builder.add_api(VisibilityResource)
+
+    builder.add_api(SessionResource)
 
 
 def templates(app: Flask) -> None:
