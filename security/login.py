@@ -1,6 +1,7 @@
 """The doors: sign-in, Keycloak's answer, sign-out at both ends, and the pages for those who cannot come in."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -18,7 +19,7 @@ from portal.kernel.db import db
 from portal.kernel.errors import NotFound, Unavailable
 from portal.kernel.i18n import _, language
 from portal.kernel.settings import settings
-from security import accounts, bearer, following, sessions, signins
+from security import accounts, bearer, emergency, following, sessions, signins
 from security.oidc import HOME, SIGNED_OUT, Attempt, SignInRefused, local_path, provider
 from security.tokens import BadToken
 from security.visibility import context
@@ -166,12 +167,38 @@ class LoginView(AuthView):  # type: ignore[misc]
         shown = {"local": True, "sso_url": None, "error": error, "username": username, "next": path, "sample_accounts": samples}
         return _no_store(Response(render_template("portal/login.html", **shown), status=status, mimetype="text/html"))
 
+    @opens("/emergency", methods=("GET", "POST"))
+    def emergency(self) -> Response:
+        """The emergency administrator's own sign-in; there is no such page unless an operator opened it (POR-13)."""
+        if emergency.opened_until() is None:
+            raise NotFound(_("This page does not exist."))
+        error, status = "", 200
+        if request.method == "POST":
+            arrival, until = emergency.check(request.form.get("password", ""))
+            if arrival.outcome == "ok":
+                self._enter(arrival, expires=until)
+                return _go(HOME)
+            error, status = _("The password is wrong."), 401
+            if arrival.outcome == "locked":
+                error, status = _("Too many wrong passwords. Please try again in 15 minutes."), 429
+        shown = _no_store(Response(render_template("portal/emergency.html", error=error), status=status, mimetype="text/html"))
+        if status == 429:
+            shown.headers["Retry-After"] = str(int(accounts.LOCK_FOR.total_seconds()))
+        return shown
+
     @staticmethod
-    def _enter(arrival: accounts.Arrival, sid: str | None = None, id_token: str | None = None, subject: str | None = None) -> None:
+    def _enter(
+        arrival: accounts.Arrival,
+        sid: str | None = None,
+        id_token: str | None = None,
+        subject: str | None = None,
+        expires: datetime | None = None,
+    ) -> None:
         """Begin the session: a fresh token in a cookie emptied of everything the browser brought along."""
         if arrival.user_id is None:
             raise ValueError("nobody to let in")
-        token = sessions.start(arrival.user_id, sid=sid, id_token=id_token, subject=subject, replaces=cookie.get("sid"))
+        held = cookie.get("sid")
+        token = sessions.start(arrival.user_id, sid=sid, id_token=id_token, subject=subject, replaces=held, expires=expires)
         kept = {name: cookie[name] for name in KEPT_IN_COOKIE if name in cookie}
         cookie.clear()
         cookie.update(kept, sid=token)
@@ -188,7 +215,7 @@ class LoginView(AuthView):  # type: ignore[misc]
         cookie.update(kept)
         if ended:
             log.info("logout", user_id=ended.user_id)
-        if settings().local_accounts:
+        if settings().local_accounts or (ended and ended.user_name == emergency.USERNAME):
             return _go(SIGNED_OUT)
         oidc = provider()
         if not oidc.reachable():
@@ -259,7 +286,10 @@ def _not_let_in(arrival: accounts.Arrival) -> Response:
 
 # ------------------------------------------------------------------ installation
 def banner() -> str | None:
-    """What stands above every page while single sign-on is switched off."""
+    """What stands above every page of the emergency administrator, and of everybody while single sign-on is switched off."""
+    seen = db.session().info.get("ctx")
+    if seen is not None and seen.me is not None and seen.username == emergency.USERNAME:
+        return str(_("Emergency access: everything done here is recorded, and leaders and security administrators were told."))
     if not settings().local_accounts:
         return None
     return str(_("Single sign-on is off: people sign in with local accounts. Not for daily use."))

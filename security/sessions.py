@@ -261,15 +261,17 @@ class Ended:
 
     user_id: int
     id_token: str | None
+    user_name: str
 
 
 def end(token: str, reason: str = "signed out") -> Ended | None:
     """End the session of *token*; None when there is none."""
     with unrestricted(f"sign out: {reason}") as s:
         which = ServerSession.token_hash == hash_of(token)
-        row = s.execute(select(ServerSession.user_id, ServerSession.id_token).where(which, *LIVING).with_for_update()).one_or_none()
+        found = select(ServerSession.user_id, ServerSession.id_token, User.username).join(User, User.id == ServerSession.user_id)
+        row = s.execute(found.where(which, *LIVING).with_for_update(of=ServerSession)).one_or_none()
         _finish(s, which, reason)
-    return Ended(row.user_id, row.id_token) if row else None
+    return Ended(row.user_id, row.id_token, row.username) if row else None
 
 
 def end_by_sid(sid: str, reason: str = "signed out at Keycloak") -> int:

@@ -44,11 +44,13 @@ OUTCOMES = {
     "token_refused": _l("Access token refused"),
     "signed_out": _l("Signed out"),
     "ended": _l("Session ended"),
+    "opened": _l("Emergency access opened"),
+    "closed": _l("Emergency access closed"),
 }
 REFUSED = ("unlinked", "inactive", "wrong_password", "locked", "refused", "token_refused")
 OUTCOME_TONES = {
     "ok": "ok", "unlinked": "warn", "inactive": "warn", "wrong_password": "warn", "locked": "risk", "refused": "warn",
-    "token_refused": "warn", "signed_out": "idle", "ended": "info",
+    "token_refused": "warn", "signed_out": "idle", "ended": "info", "opened": "risk", "closed": "info",
 }  # fmt: skip
 WAYS = {
     "keycloak": _l("Company account"),

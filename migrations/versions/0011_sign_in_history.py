@@ -1,4 +1,4 @@
-"""Sign-in history: read by people, with the way, the reason and who ended a session; the scope that reads everybody's"""
+"""Sign-in history: read by people, with the way, the reason and who ended a session; emergency access"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +22,19 @@ def upgrade() -> None:
     op.create_foreign_key(None, "security_signin", "ab_user", ["by_id"], ["id"])
     op.create_index(op.f("ix_security_signin_by_id"), "security_signin", ["by_id"], unique=False)
     op.create_index("ix_security_signin_at", "security_signin", [sa.literal_column("at desc"), sa.literal_column("id desc")])
+    op.create_table(
+        "security_emergency",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("operator", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["ab_user.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_security_emergency_user_id"), "security_emergency", ["user_id"], unique=False)
     # roles of a portal that is in use already; a new one gets them with its roles
     op.execute(
         """insert into security_role_scope (role_id, scope) select r.id, 'security' from ab_role r

@@ -30,6 +30,7 @@ UNRESTRICTED = {
     "portal/notify/account_notices.py": "administrators are told of sign-ins with nobody behind them",
     "security/accounts.py": "signing in: nobody is known yet",
     "security/sessions.py": "beginning and ending sessions, committed whatever becomes of the request",
+    "security/emergency.py": "opening and closing the emergency access from the command line, and signing in with it",
     "security/signins.py": "the sign-in history, written whatever becomes of the request; old lines deleted",
     "security/keycloak.py": "role changes on their way to Keycloak",
     "security/following.py": "role changes made at Keycloak",

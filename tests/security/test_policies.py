@@ -43,6 +43,7 @@ WITHOUT_RULES = {
     "security_followed": "the system's own",
     "security_account": "the system's own",
     "security_role_write": "the system's own",
+    "security_emergency": "the system's own: a password's hash",
     "security_logout_jti": "the system's own",
     "security_jwks": "the system's own: public keys",
     "security_login_failure": "the system's own",
