@@ -19,7 +19,7 @@ from portal.kernel.db import db
 from portal.kernel.errors import NotFound, Unavailable
 from portal.kernel.i18n import _, language
 from portal.kernel.settings import settings
-from security import accounts, bearer, emergency, following, sessions, signins
+from security import accounts, bearer, emergency, following, rates, sessions, signins
 from security.oidc import HOME, SIGNED_OUT, Attempt, SignInRefused, local_path, provider
 from security.tokens import BadToken
 from security.visibility import context
@@ -97,6 +97,7 @@ class LoginView(AuthView):  # type: ignore[misc]
             return _whole_page(active)
         if context().me is not None:
             return _go(path)
+        rates.count("login", rates.address())
         if active.local_accounts:
             return self._local(path)
         if request.method == "POST":
@@ -174,6 +175,7 @@ class LoginView(AuthView):  # type: ignore[misc]
             raise NotFound(_("This page does not exist."))
         error, status = "", 200
         if request.method == "POST":
+            rates.count("login", rates.address())
             arrival, until = emergency.check(request.form.get("password", ""))
             if arrival.outcome == "ok":
                 self._enter(arrival, expires=until)
