@@ -105,7 +105,8 @@ def count(name: str, who: object) -> None:
 
 def message(name: str, wait: int) -> str:
     """What the person reads."""
-    return f"{LIMITS[name].words} {_('Please try again in %(n)s seconds.', n=wait)}"
+    again = _("Please try again in %(n)s seconds.", n=wait)
+    return f"{LIMITS[name].words} {again}"
 
 
 def address() -> str:

@@ -87,7 +87,7 @@ class SignIn(Record):
         ForeignKey(User.id), index=True, info={"label": _l("Person"), "lookup": "people", **BY_ACTION}
     )
     username: Mapped[str | None] = mapped_column(Text, info={"label": _l("User name given"), **BY_ACTION})
-    way: Mapped[str | None] = mapped_column(Text, info={"label": _l("Way"), "choices": WAYS, **BY_ACTION})
+    way: Mapped[str | None] = mapped_column(Text, info={"label": _l("Signed in by"), "choices": WAYS, **BY_ACTION})
     reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason"), "choices": REASONS, **BY_ACTION})
     by_id: Mapped[int | None] = mapped_column(
         ForeignKey(User.id), index=True, info={"label": _l("Ended by"), "lookup": "people", **BY_ACTION}

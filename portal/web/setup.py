@@ -12,13 +12,11 @@ from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import home as home
+from portal.web import signins as signins
 from portal.web import whosees as whosees
 from portal.web.rolesapi import RoleResource
-from portal.web.whoseesapi import VisibilityResource
-
-from portal.web import signins as signins
-from portal.web.rolesapi import RoleResource
 from portal.web.sessions import SessionResource
+from portal.web.whoseesapi import VisibilityResource
 
 
 def install(app: Flask, builder: AppBuilder) -> None:
@@ -43,7 +41,6 @@ def install(app: Flask, builder: AppBuilder) -> None:
         builder.add_api(resource)
     builder.add_api(RoleResource)
     builder.add_api(VisibilityResource)
-
     builder.add_api(SessionResource)
 
 
