@@ -55,7 +55,11 @@ class _Counters:
         """The counters in Redis at *url*, those of this process without one."""
         with self._lock:
             if (url or "") not in self._made:
-                storage: Storage = RedisStorage(url, key_prefix="shuniu:limits", socket_connect_timeout=1.0) if url else MemoryStorage()
+                storage: Storage = (
+                    RedisStorage(url, key_prefix="shuniu:limits", socket_connect_timeout=1.0, socket_timeout=1.0)
+                    if url
+                    else MemoryStorage()
+                )
                 self._made[url or ""] = SlidingWindowCounterRateLimiter(storage)
             return self._made[url or ""]
 

@@ -285,3 +285,29 @@ class SessionResource(BaseApi):  # type: ignore[misc]
         if set(given) == {"user_id"} and type(given["user_id"]) is int and 0 < given["user_id"] < 2**31:
             return answer({"ended": end_all(given["user_id"])})
         raise Invalid({"ids": _("Give either ids or user_id.")})
+
+
+# -------------------------------------------------------------------- for the OpenAPI document
+_ID = {"type": "integer", "format": "int64"}
+_AT = {"type": "string", "format": "date-time"}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": _ID,
+        "user_id": _ID,
+        "user": {"type": "string"},
+        "username": {"type": "string"},
+        "kind": {"type": "string", "enum": [*KINDS]},
+        "ip": {"type": "string", "nullable": True},
+        "device": {"type": "string"},
+        "begun_at": _AT,
+        "last_seen_at": _AT,
+        "expires_at": _AT,
+        "current": {"type": "boolean"},
+    },
+}
+MANY: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"ids": {"type": "array", "items": _ID}, "user_id": _ID},
+}

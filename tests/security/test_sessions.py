@@ -220,6 +220,12 @@ class TestRest:
         assert client_as(None).get(API).status_code == 401
         assert here.get(f"{API}?name=x").status_code == 400
 
+    def test_the_document_knows_it(self, begin: Any) -> None:
+        here = begin("archivist")
+        document = here.get("/api/v1/_openapi").get_json()
+        assert {f"{API}", f"{API}{{pk}}/end", f"{API}actions/end", "/api/v1/sign-ins/"} <= set(document["paths"])
+        assert set(document["components"]["schemas"]["sessions"]["properties"]) == set(here.get(API).get_json()["result"][0])
+
     def test_ending(self, begin: Any, client_as: Clients, user_id: Any) -> None:
         one, two, here = (begin("service") for _ in range(3))
         assert here.post(f"{API}{one.pk}/end").get_json() == {"id": one.pk, "ended": True}
