@@ -19,8 +19,9 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from portal.kernel import outbox
 from portal.kernel.db import Session, session, unrestricted
 from portal.kernel.settings import settings
-from security import roles
-from security.sessions import Account, RoleWrite, SignIn
+from security import roles, sessions
+from security.sessions import Account, RoleWrite
+from security.signins import SignIn, record
 
 log = structlog.get_logger(__name__)
 
@@ -72,15 +73,15 @@ def sign_in(claims: dict[str, Any]) -> Arrival:
         user_id = find(s, claims)
         if user_id is None:
             _tell_unlinked(s, claims)
-            _record(s, "unlinked", None, claims.get("preferred_username"), claims["sub"])
+            record(s, "unlinked", None, claims.get("preferred_username"), claims["sub"], way="keycloak")
             return Arrival("unlinked", name=str(claims.get("preferred_username", "")))
         user = s.execute(select(User.active, User.first_name, User.last_name, User.username).where(User.id == user_id)).one()
         name = f"{user.last_name}{user.first_name}"
         if not user.active:
-            _record(s, "inactive", user_id, user.username, claims["sub"])
+            record(s, "inactive", user_id, user.username, claims["sub"], way="keycloak")
             return Arrival("inactive", user_id, name)
         sync_roles(s, user_id, claims.get("roles"))
-        _record(s, "ok", user_id, user.username, claims["sub"])
+        record(s, "ok", user_id, user.username, claims["sub"], way="keycloak")
         _count(s, user_id)
         return Arrival("ok", user_id, name)
 
@@ -118,13 +119,6 @@ def _tell_unlinked(s: Session, claims: dict[str, Any]) -> None:
     log.warning("account.unlinked", subject=told["subject"], username=told["username"])
     for hook in _hooks:
         hook(told)
-
-
-def _record(s: Session, outcome: str, user_id: int | None, username: Any, subject: str | None = None) -> None:
-    agent = request.headers.get("User-Agent", "")[:300] if has_request_context() else ""
-    address = request.remote_addr if has_request_context() else None
-    row = {"outcome": outcome, "user_id": user_id, "username": str(username or "")[:200], "subject": subject}
-    s.execute(insert(SignIn).values(**row, ip=address, user_agent=agent or None))
 
 
 def _count(s: Session, user_id: int) -> None:
@@ -245,25 +239,34 @@ def check_password(username: str, password: str) -> Arrival:
         )
         from_address = s.scalar(select(func.count()).where(SignIn.ip == address, *recent))
         if (wrong or 0) >= LOCK_AFTER or (from_address or 0) >= LOCK_AFTER_PER_ADDRESS:
-            _record(s, "locked", None, username)
+            record(s, "locked", None, username, way="password")
             return Arrival("locked")
         known = select(User.id, User.password, User.active, User.first_name, User.last_name)
         row = s.execute(known.where(func.lower(User.username) == username)).one_or_none()
         # the same work for a name that does not exist, so that the time tells nothing
         right = check_password_hash(row.password if row and row.password else _NOBODY, password)
         if row is None or not row.password or not right:
-            _record(s, "wrong_password", row.id if row else None, username)
+            record(s, "wrong_password", row.id if row else None, username, way="password")
             return Arrival("wrong_password")
         name = f"{row.last_name}{row.first_name}"
         if not row.active:
-            _record(s, "inactive", row.id, username)
+            record(s, "inactive", row.id, username, way="password")
             return Arrival("inactive", row.id, name)
-        _record(s, "ok", row.id, username)
+        record(s, "ok", row.id, username, way="password")
         _count(s, row.id)
         return Arrival("ok", row.id, name)
 
 
 def set_password(user_id: int, password: str) -> None:
-    """Keep a local password for *user_id*; it works only where single sign-on is switched off."""
+    """Keep a local password for *user_id*, whose sessions end; it works only where single sign-on is switched off."""
     change = update(User).where(User.id == user_id).values(password=generate_password_hash(password))
     session().execute(change.execution_options(synchronize_session=False))
+    sessions.end_with_account(user_id, "new password")
+
+
+def set_active(user_id: int, active: bool) -> None:
+    """Let *user_id* use the portal, or no longer: then every session ends with the transaction at hand."""
+    change = update(User).where(User.id == user_id).values(active=active)
+    session().execute(change.execution_options(synchronize_session=False))
+    if not active:
+        sessions.end_with_account(user_id, "switched off")

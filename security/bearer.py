@@ -13,9 +13,10 @@ from typing import Any
 import structlog
 from flask import Response, current_app, g, jsonify, request
 
+from portal.kernel.errors import TooMany
 from portal.kernel.i18n import _
 from portal.kernel.settings import settings
-from security import accounts, sessions
+from security import accounts, rates, sessions, signins
 from security.oidc import provider
 from security.tokens import JWT_TYPES, LEEWAY, BadToken, text_claim, verify
 
@@ -56,10 +57,10 @@ def authenticate() -> Response | None:
         _admit(token, claims)
     except BadToken as error:
         log.info("bearer.refused", reason=str(error))
-        return _unauthorised("invalid_token", _("The access token is not valid. Get a new one and try again."))
+        return _refuse("invalid_token", _("The access token is not valid. Get a new one and try again."))
     except NoAccount as error:
         log.info("bearer.no_account", subject=error.subject)
-        return _unauthorised("no_account", _("Nobody in this portal is linked to the owner of this access token."))
+        return _refuse("no_account", _("Nobody in this portal is linked to the owner of this access token."))
     g.credential = token
     return None
 
@@ -96,21 +97,33 @@ def _admit(token: str, claims: dict[str, Any]) -> None:
     if token_hash in known:
         return
     subject, client, sid = claims["sub"], claims["azp"], claims.get("sid")
+    # only what Keycloak signed is written into the history: anybody can send anything
+    told = {"way": "token", "subject": subject, "username": claims.get("preferred_username")}
     if not accounts.client_allowed(client):
+        signins.refused("token_refused", "client", **told)
         raise BadToken("made for another client")
     if isinstance(sid, str) and sessions.logged_out(sid):
+        signins.refused("token_refused", "over", **told)
         raise BadToken("its Keycloak session has ended")
     user_id = accounts.find_for_token(claims)
     if user_id is None:
+        signins.refused("token_refused", "nobody", **told)
         raise NoAccount(subject)
     expires = datetime.fromtimestamp(float(claims["exp"]), UTC) + timedelta(seconds=LEEWAY)
     sessions.adopt(token, user_id, expires=expires, sid=sid if isinstance(sid, str) else None, subject=subject)
     known.add(token_hash)
 
 
-def _unauthorised(code: str, message: str) -> Response:
+def _refuse(code: str, message: str) -> Response:
+    """401, or 429 for an address that keeps sending tokens that are refused; good tokens from there are not held up."""
+    wait = rates.exceeded("token", rates.address())
+    if wait is not None:
+        code, message = TooMany.code, rates.message("token", wait)
     answer = jsonify(error={"code": code, "message": message, "fields": {}})
-    answer.status_code = 401
-    answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    answer.status_code = 401 if wait is None else TooMany.http
     answer.headers["Cache-Control"] = "no-store"
+    if wait is None:
+        answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    else:
+        answer.headers["Retry-After"] = str(wait)
     return answer

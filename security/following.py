@@ -19,7 +19,7 @@ from portal.kernel.errors import Unavailable
 from portal.kernel.i18n import _l
 from portal.kernel.jobs import job
 from portal.kernel.settings import settings
-from security import accounts, sessions
+from security import accounts, emergency, sessions, signins
 from security.keycloak import Administration, administration, push_role_writes
 from security.sessions import Account, ServerSession
 
@@ -121,7 +121,8 @@ def _take_over(admin: Administration, subject: str, user_id: int) -> None:
 
 @job("* * * * *", catch_up=timedelta(minutes=5), name=JOB, label=_l("Follow the sign-in service"))
 def follow_keycloak() -> None:
-    """Every minute: write what waits, then read what changed."""
+    """Every minute: write what waits, then read what changed; and clear up an emergency access past its time."""
+    emergency.expire()
     push_role_writes()
     catch_up()
     issuer, begun = settings().oidc_issuer, datetime.now(UTC)
@@ -132,7 +133,8 @@ def follow_keycloak() -> None:
             s.execute(insert(Followed).values(issuer=issuer, at=begun).on_conflict_do_update(index_elements=["issuer"], set_={"at": begun}))
 
 
-@job("40 3 * * *", name="security.prune", label=_l("Forget old sessions"))
+@job("40 3 * * *", name="security.prune", label=_l("Forget old sessions and sign-ins"))
 def forget_old_sessions() -> None:
     """Once a day."""
     sessions.prune()
+    signins.prune()

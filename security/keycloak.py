@@ -99,6 +99,12 @@ class Administration:
         """End all Keycloak sessions of the account; Keycloak then calls the portal's back-channel."""
         self._admin.user_logout(subject)
 
+    def end_session(self, sid: str) -> None:
+        """End one Keycloak session, and with it those of every application in it; one that is over already is no error."""
+        answer = self._admin.connection.raw_delete(f"/admin/realms/{self._admin.connection.realm_name}/sessions/{sid}")
+        if answer.status_code not in (204, 404):
+            raise KeycloakError(f"session not ended: {answer.status_code}", response_code=answer.status_code)
+
     def sessions_of(self, subject: str) -> set[str]:
         """The account's Keycloak sessions; none when the account is gone."""
         try:
@@ -201,6 +207,13 @@ def _push(admin: Administration, write_id: int) -> bool:
     if away:
         raise Unavailable("identity provider", code="identity_provider_unavailable", retry_after=30)
     return False
+
+
+# ------------------------------------------------------------------ sessions ended in the portal
+@handler("security.keycloak_session")
+def _end_session(sid: str) -> None:
+    if not settings().local_accounts:
+        administration().end_session(sid)
 
 
 # ------------------------------------------------------------------ people leaving and coming back

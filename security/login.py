@@ -1,6 +1,7 @@
 """The doors: sign-in, Keycloak's answer, sign-out at both ends, and the pages for those who cannot come in."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -18,7 +19,7 @@ from portal.kernel.db import db
 from portal.kernel.errors import NotFound, Unavailable
 from portal.kernel.i18n import _, language
 from portal.kernel.settings import settings
-from security import accounts, bearer, following, sessions
+from security import accounts, bearer, emergency, following, rates, sessions, signins
 from security.oidc import HOME, SIGNED_OUT, Attempt, SignInRefused, local_path, provider
 from security.tokens import BadToken
 from security.visibility import context
@@ -96,6 +97,7 @@ class LoginView(AuthView):  # type: ignore[misc]
             return _whole_page(active)
         if context().me is not None:
             return _go(path)
+        rates.count("login", rates.address())
         if active.local_accounts:
             return self._local(path)
         if request.method == "POST":
@@ -120,6 +122,7 @@ class LoginView(AuthView):  # type: ignore[misc]
             return _go(HOME) if context().me is not None else _expired()
         if "error" in request.args:
             log.info("login.refused", error=request.args["error"][:100])
+            signins.refused("refused", "provider", way="keycloak")
             return _expired() if request.args.get("error_description") == "authentication_expired" else _refused(attempt.path)
         try:
             if request.args.get("iss", oidc.issuer) != oidc.issuer:
@@ -127,13 +130,19 @@ class LoginView(AuthView):  # type: ignore[misc]
             token = oidc.exchange(request.args.get("code", ""), attempt)
         except SignInRefused as error:
             log.warning("login.refused", error=str(error))
+            signins.refused("refused", "answer", way="keycloak")
             return _refused(attempt.path)
         except Unavailable:
             return unavailable(_login_url(attempt.path))
+        sid = token.claims.get("sid")
+        if isinstance(sid, str) and sessions.logged_out(sid):
+            # ended in the portal a moment ago and Keycloak has not heard of it yet: no way back in without signing in anew
+            subject, username = token.claims["sub"], token.claims.get("preferred_username")
+            signins.refused("refused", "over", way="keycloak", username=username, subject=subject)
+            return _go(oidc.logout_url(token.raw))
         arrival = accounts.sign_in(token.claims)
         if arrival.outcome != "ok":
             return _not_let_in(arrival)
-        sid = token.claims.get("sid")
         self._enter(arrival, sid=sid if isinstance(sid, str) else None, id_token=token.raw, subject=token.claims["sub"])
         return _go(attempt.path)
 
@@ -159,12 +168,39 @@ class LoginView(AuthView):  # type: ignore[misc]
         shown = {"local": True, "sso_url": None, "error": error, "username": username, "next": path, "sample_accounts": samples}
         return _no_store(Response(render_template("portal/login.html", **shown), status=status, mimetype="text/html"))
 
+    @opens("/emergency", methods=("GET", "POST"))
+    def emergency(self) -> Response:
+        """The emergency administrator's own sign-in; there is no such page unless an operator opened it (POR-13)."""
+        if emergency.opened_until() is None:
+            raise NotFound(_("This page does not exist."))
+        error, status = "", 200
+        if request.method == "POST":
+            rates.count("login", rates.address())
+            arrival, until = emergency.check(request.form.get("password", ""))
+            if arrival.outcome == "ok":
+                self._enter(arrival, expires=until)
+                return _go(HOME)
+            error, status = _("The password is wrong."), 401
+            if arrival.outcome == "locked":
+                error, status = _("Too many wrong passwords. Please try again in 15 minutes."), 429
+        shown = _no_store(Response(render_template("portal/emergency.html", error=error), status=status, mimetype="text/html"))
+        if status == 429:
+            shown.headers["Retry-After"] = str(int(accounts.LOCK_FOR.total_seconds()))
+        return shown
+
     @staticmethod
-    def _enter(arrival: accounts.Arrival, sid: str | None = None, id_token: str | None = None, subject: str | None = None) -> None:
+    def _enter(
+        arrival: accounts.Arrival,
+        sid: str | None = None,
+        id_token: str | None = None,
+        subject: str | None = None,
+        expires: datetime | None = None,
+    ) -> None:
         """Begin the session: a fresh token in a cookie emptied of everything the browser brought along."""
         if arrival.user_id is None:
             raise ValueError("nobody to let in")
-        token = sessions.start(arrival.user_id, sid=sid, id_token=id_token, subject=subject, replaces=cookie.get("sid"))
+        held = cookie.get("sid")
+        token = sessions.start(arrival.user_id, sid=sid, id_token=id_token, subject=subject, replaces=held, expires=expires)
         kept = {name: cookie[name] for name in KEPT_IN_COOKIE if name in cookie}
         cookie.clear()
         cookie.update(kept, sid=token)
@@ -181,7 +217,7 @@ class LoginView(AuthView):  # type: ignore[misc]
         cookie.update(kept)
         if ended:
             log.info("logout", user_id=ended.user_id)
-        if settings().local_accounts:
+        if settings().local_accounts or (ended and ended.user_name == emergency.USERNAME):
             return _go(SIGNED_OUT)
         oidc = provider()
         if not oidc.reachable():
@@ -252,7 +288,10 @@ def _not_let_in(arrival: accounts.Arrival) -> Response:
 
 # ------------------------------------------------------------------ installation
 def banner() -> str | None:
-    """What stands above every page while single sign-on is switched off."""
+    """What stands above every page of the emergency administrator, and of everybody while single sign-on is switched off."""
+    seen = db.session().info.get("ctx")
+    if seen is not None and seen.me is not None and seen.username == emergency.USERNAME:
+        return str(_("Emergency access: everything done here is recorded, and leaders and security administrators were told."))
     if not settings().local_accounts:
         return None
     return str(_("Single sign-on is off: people sign in with local accounts. Not for daily use."))

@@ -149,6 +149,8 @@ def _model_statements(c: type[Record], owner: str, tables: dict[str, type[Record
           end if; return new; end $$"""
         yield f"""create trigger sees_{key} before insert or update of {key} on {n} for each row
           when (current_user not in ('worker', 'app_act', '{owner}')) execute function sees_{n}_{key}()"""
+    if c.LOG:
+        return
     root = ""
     if c.__root__:
         parent_table = next(iter(t.c[c.__root__].foreign_keys)).column.table.name
@@ -276,9 +278,10 @@ FAB_READABLE = ("ab_role", "ab_permission", "ab_view_menu", "ab_permission_view"
 
 
 def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[str]:
-    """Grants of the tables without rules.
+    """Grants of the tables that are no records.
 
     A model says more than the default with `{"info": {"grants": {"app": "select"}}}`, and what it grants at all with `"only"`.
+    `{"info": {"see": rule}}` makes a rule for what the person's role may read of it, as `see` of a record does.
     """
     for t in Base.metadata.sorted_tables:
         if t.name in tables:
@@ -288,6 +291,12 @@ def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[s
         granted: dict[str, str] = t.info.get("only") or t.info.get("grants") or {}
         for role, verbs in granted.items():
             yield f"grant {verbs} on {t.name} to {role}"
+        if "see" in t.info:
+            yield f"alter table {t.name} enable row level security"
+            yield f"alter table {t.name} force row level security"
+            yield f"create policy see on {t.name} for select to app using ({rule_sql(t.info['see'](t.c, Setting()), t)})"
+            for role in ("app_act", "worker", owner):
+                yield f"create policy all_{role} on {t.name} to {role} using (true) with check (true)"
     yield f"grant select ({USER_COLUMNS}) on ab_user to app"
     for name in FAB_READABLE:
         yield f"grant select on {name} to app"

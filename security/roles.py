@@ -79,6 +79,7 @@ ADMINISTRATION = (
     "*:notify.OutboxEntry",
 )
 
+scope("security", _l("Reads sign-ins and open sessions"), help=_l("Everybody's sign-ins, refused ones too, and who is signed in now."))
 scope("system", _l("Administers the system"), help=_l("Accounts, roles and configuration; no business data."))
 
 # everybody's own work; which rows, the visibility rules say
@@ -99,6 +100,7 @@ EMPLOYEE = (
     "view:web.*",
     "view:kernel.LegalEntity",
     "view:kernel.WorkingDay",
+    "view:security.SignIn",
 )
 
 BUILT_IN = (
@@ -115,9 +117,11 @@ BUILT_IN = (
     BuiltInRole("legal", "法务", "Legal"),
     BuiltInRole("service", "服务", "Service"),
     BuiltInRole("archivist", "档案管理", "Archivist"),
-    BuiltInRole("system_admin", "系统管理员", "System administrator", ADMINISTRATION, ("system",)),
-    BuiltInRole("security_admin", "安全管理员", "Security administrator", ("*:security.*", "!*:security.AuditLog"), ("explain",)),
-    BuiltInRole("auditor", "审计员", "Auditor", ("view:security.*", "verify:security.AuditLog"), ("explain",)),
+    BuiltInRole("system_admin", "系统管理员", "System administrator", ADMINISTRATION, ("security", "system")),
+    BuiltInRole(
+        "security_admin", "安全管理员", "Security administrator", ("*:security.*", "!*:security.AuditLog"), ("explain", "security")
+    ),
+    BuiltInRole("auditor", "审计员", "Auditor", ("view,export:security.*", "verify:security.AuditLog"), ("explain", "security")),
 )
 
 

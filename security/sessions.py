@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from flask import has_request_context, request
 from flask_appbuilder.security.sqla.models import User
@@ -25,8 +26,10 @@ from sqlalchemy import (
     Index,
     Text,
     Update,
+    and_,
     delete,
     func,
+    or_,
     select,
     text,
     update,
@@ -34,10 +37,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.kernel.db import Base, unrestricted
+from portal.kernel import outbox
+from portal.kernel.db import Base, Session, session, unrestricted
 from portal.kernel.settings import settings
+from security import signins
+from security.visibility import context
 
 KINDS = ("browser", "bearer", "job")
+SHOWN = "id, user_id, kind, created_at, expires_at, ended_at, end_reason, last_seen_at, ip, user_agent"
+"""Columns people's database role may read."""
 
 
 class ServerSession(Base):
@@ -49,6 +57,8 @@ class ServerSession(Base):
         Index("ix_security_session_sid", "sid", postgresql_where=text("ended_at is null")),
         Index("ix_security_session_subject", "subject", postgresql_where=text("ended_at is null")),
         Index("ix_security_session_expires_at", "expires_at"),
+        # people read their own, without the hash and what belongs to Keycloak
+        {"info": {"grants": {"app": f"select ({SHOWN})"}, "see": lambda c, v: or_(c.user_id == v.me, v.holds(signins.SCOPE))}},
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -104,23 +114,6 @@ class RoleWrite(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
 
 
-class SignIn(Base):
-    """The history of sign-ins, the refused ones too."""
-
-    __tablename__ = "security_signin"
-    __table_args__ = (Index("ix_security_signin_name_at", "username", "at"), Index("ix_security_signin_ip_at", "ip", "at"))
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    outcome: Mapped[str] = mapped_column(Text)
-    """ok, unlinked, inactive, wrong_password, locked or refused."""
-    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id), index=True)
-    username: Mapped[str | None] = mapped_column(Text)
-    subject: Mapped[str | None] = mapped_column(Text)
-    ip: Mapped[str | None] = mapped_column(Text)
-    user_agent: Mapped[str | None] = mapped_column(Text)
-
-
 class KeycloakLogout(Base):
     """A logout token that was obeyed: it may not be used twice, and tokens of its Keycloak session are refused."""
 
@@ -138,12 +131,6 @@ class KeycloakLogout(Base):
 def hash_of(token: str) -> str:
     """What the table keeps instead of *token*."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _from_request() -> dict[str, str | None]:
-    if not has_request_context():
-        return {"ip": None, "user_agent": None}
-    return {"ip": request.remote_addr, "user_agent": request.headers.get("User-Agent", "")[:300] or None}
 
 
 # ------------------------------------------------------------------ beginning
@@ -167,14 +154,14 @@ def start(
         if replaces:
             s.execute(_ending(ServerSession.token_hash == hash_of(replaces), "renewed"))
         row = {"user_id": user_id, "kind": kind, "sid": sid, "subject": subject, "id_token": id_token, "expires_at": until}
-        s.execute(insert(ServerSession).values(token_hash=hash_of(token), **row, **_from_request()))
+        s.execute(insert(ServerSession).values(token_hash=hash_of(token), **row, **signins.from_request()))
     return token
 
 
 def renew(token: str) -> str | None:
     """A new token for the living session of *token*, which stops working; None when that session has ended."""
     fresh = secrets.token_urlsafe(32)
-    change = update(ServerSession).where(ServerSession.token_hash == hash_of(token), *_LIVING).values(token_hash=hash_of(fresh))
+    change = update(ServerSession).where(ServerSession.token_hash == hash_of(token), *LIVING).values(token_hash=hash_of(fresh))
     with unrestricted("sign in: renew a session's token") as s:
         return fresh if s.execute(change.returning(ServerSession.id)).scalar() is not None else None
 
@@ -182,7 +169,7 @@ def renew(token: str) -> str | None:
 def adopt(token: str, user_id: int, *, expires: datetime, sid: str | None, subject: str | None) -> None:
     """Make the access token *token* known as a session of *user_id*.  One that is known, ended or not, stays as it is."""
     row = {"user_id": user_id, "kind": "bearer", "sid": sid, "subject": subject, "expires_at": expires}
-    statement = insert(ServerSession).values(token_hash=hash_of(token), **row, **_from_request())
+    statement = insert(ServerSession).values(token_hash=hash_of(token), **row, **signins.from_request())
     with unrestricted("an access token is used for the first time") as s:
         s.execute(statement.on_conflict_do_nothing(index_elements=["token_hash"]))
 
@@ -225,7 +212,8 @@ def _seen_from() -> dict[str, str]:
 
 
 # ------------------------------------------------------------------ ending
-_LIVING = (ServerSession.ended_at.is_(None), ServerSession.expires_at > func.now())
+LIVING = (ServerSession.ended_at.is_(None), ServerSession.expires_at > func.now())
+"""Conditions of a session that goes on."""
 
 
 def _ending(which: ColumnElement[bool], reason: str) -> Update:
@@ -237,9 +225,34 @@ def _ending(which: ColumnElement[bool], reason: str) -> Update:
     )
 
 
+WRITTEN: dict[str, tuple[str, str | None]] = {
+    "signed out": ("signed_out", None),
+    "signed out at Keycloak": ("signed_out", "keycloak"),
+    "over at Keycloak": ("ended", "keycloak"),
+    "switched off at Keycloak": ("ended", "switched_off"),
+    "switched off": ("ended", "switched_off"),
+    "new password": ("ended", "password"),
+    "ended by the person": ("ended", "person"),
+    "ended by an administrator": ("ended", "administrator"),
+    "emergency access over": ("ended", "emergency"),
+}
+"""How the sign-in history says why a session ended: outcome and reason.  One that was renewed goes on: nothing is written."""
+
+
+def _finish(s: Session, which: ColumnElement[bool], reason: str, by: int | None = None) -> list[Any]:
+    """End what *which* says with *s* and write it into the sign-in history; the rows ended: id, user_id, sid, subject, kind."""
+    gone = _ending(and_(which, *LIVING), reason).returning(
+        ServerSession.id, ServerSession.user_id, ServerSession.sid, ServerSession.subject, ServerSession.kind
+    )
+    rows = list(s.execute(gone))
+    outcome, why = WRITTEN[reason]
+    signins.record_ended(s, [r for r in rows if r.kind != "job"], outcome, why, by)
+    return rows
+
+
 def _end(which: ColumnElement[bool], reason: str) -> int:
     with unrestricted(f"sign out: {reason}") as s:
-        return len(s.execute(_ending(which, reason).returning(ServerSession.id)).all())
+        return len(_finish(s, which, reason))
 
 
 @dataclass(frozen=True)
@@ -248,15 +261,17 @@ class Ended:
 
     user_id: int
     id_token: str | None
+    user_name: str
 
 
 def end(token: str, reason: str = "signed out") -> Ended | None:
     """End the session of *token*; None when there is none."""
     with unrestricted(f"sign out: {reason}") as s:
         which = ServerSession.token_hash == hash_of(token)
-        row = s.execute(select(ServerSession.user_id, ServerSession.id_token).where(which, *_LIVING).with_for_update()).one_or_none()
-        s.execute(_ending(which, reason))
-    return Ended(row.user_id, row.id_token) if row else None
+        found = select(ServerSession.user_id, ServerSession.id_token, User.username).join(User, User.id == ServerSession.user_id)
+        row = s.execute(found.where(which, *LIVING).with_for_update(of=ServerSession)).one_or_none()
+        _finish(s, which, reason)
+    return Ended(row.user_id, row.id_token, row.username) if row else None
 
 
 def end_by_sid(sid: str, reason: str = "signed out at Keycloak") -> int:
@@ -267,6 +282,54 @@ def end_by_sid(sid: str, reason: str = "signed out at Keycloak") -> int:
 def end_by_subject(subject: str, reason: str = "signed out at Keycloak") -> int:
     """End every session of the person Keycloak knows as *subject*.  Returns the number ended."""
     return _end(ServerSession.subject == subject, reason)
+
+
+# ------------------------------------------------------------------ ended by somebody, or because of what happened to the account
+def _end_at_keycloak(s: Session, rows: list[Any], keep: int | None) -> None:
+    """Have Keycloak end its sessions of *rows* too, else the next page would sign the same browser in again without asking.
+
+    Not the one that the session with row id *keep* hangs on as well.
+    """
+    if settings().local_accounts:
+        return
+    kept = s.scalar(select(ServerSession.sid).where(ServerSession.id == keep)) if keep is not None else None
+    until = datetime.now(UTC) + LOGOUT_KEPT
+    for row in rows:
+        if row.sid in (None, kept):
+            continue
+        over = {"jti": f"ended:{row.sid}", "sid": row.sid, "subject": row.subject, "expires_at": until}
+        # remembered at once: Keycloak's single sign-on and tokens of the session are refused before Keycloak hears of it
+        s.execute(insert(KeycloakLogout).values(**over).on_conflict_do_nothing(index_elements=["jti"]))
+        outbox.enqueue("security.keycloak_session", {"sid": row.sid}, key=f"security.keycloak_session:{row.id}")
+
+
+def end_chosen(ids: list[int], by: int, keep: int | None = None) -> int:
+    """End the sessions with these row ids for *by*, who may: own ones, or an administrator.  Committed at once; the number ended.
+
+    *keep*: the session of *by* that goes on, if it is none of them.
+    """
+    with unrestricted("sessions ended by a person") as s:
+        rows = _finish(s, and_(ServerSession.id.in_(ids), ServerSession.user_id == by), "ended by the person", by)
+        rows += _finish(s, ServerSession.id.in_(ids), "ended by an administrator", by)
+        _end_at_keycloak(s, rows, keep if keep not in ids else None)
+        return len(rows)
+
+
+def end_of_person(user_id: int, by: int, keep: int | None = None) -> int:
+    """End every session of *user_id* for *by*, who may; the one with row id *keep* goes on.  Committed at once; the number ended."""
+    which = ServerSession.user_id == user_id
+    if keep is not None:
+        which = and_(which, ServerSession.id != keep)
+    reason = "ended by the person" if by == user_id else "ended by an administrator"
+    with unrestricted("sessions ended by a person") as s:
+        rows = _finish(s, which, reason, by)
+        _end_at_keycloak(s, rows, keep)
+        return len(rows)
+
+
+def end_with_account(user_id: int, reason: Literal["switched off", "new password", "emergency access over"]) -> int:
+    """End every session of *user_id* in the transaction at hand (an action or system work), with what happened to the account."""
+    return len(_finish(session(), ServerSession.user_id == user_id, reason, context().me))
 
 
 # ------------------------------------------------------------------ Keycloak's word
@@ -285,7 +348,7 @@ def obey_logout(jti: str, sid: str | None, subject: str | None) -> int | None:
         first = insert(KeycloakLogout).values(**row).on_conflict_do_nothing(index_elements=["jti"]).returning(KeycloakLogout.jti)
         if s.execute(first).scalar() is None:
             return None
-        return len(s.execute(_ending(which, "signed out at Keycloak").returning(ServerSession.id)).all())
+        return len(_finish(s, which, "signed out at Keycloak"))
 
 
 def logged_out(sid: str) -> bool:
@@ -298,7 +361,7 @@ def living_at_keycloak(older_than: timedelta = timedelta(seconds=10)) -> dict[st
     """Keycloak sessions that portal sessions hang on, with their person: sid → subject.  The youngest are left out."""
     columns = select(ServerSession.sid, ServerSession.subject).distinct()
     linked = (ServerSession.sid.is_not(None), ServerSession.subject.is_not(None))
-    which = (*_LIVING, *linked, ServerSession.created_at < func.now() - older_than)
+    which = (*LIVING, *linked, ServerSession.created_at < func.now() - older_than)
     with unrestricted("sessions to compare with Keycloak") as s:
         return {str(row.sid): str(row.subject) for row in s.execute(columns.where(*which))}
 

@@ -130,6 +130,14 @@ def _unspoilt(request: pytest.FixtureRequest) -> None:
             system.used = True
 
 
+@pytest.fixture(autouse=True)
+def _uncounted() -> None:
+    """What a test tried does not count against the next one."""
+    from security import rates
+
+    rates.forget()
+
+
 def _renew(system: SimpleNamespace) -> None:
     from portal.kernel import settings as active
     from portal.kernel.settings import forget_values

@@ -2,9 +2,10 @@
 
 import argparse
 import getpass
+import re
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from config import Settings
@@ -22,8 +23,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     demo = add("load-demo", load_demo, "load the invented sample company into a migrated, empty portal")
     demo.add_argument("--anchor", type=date.fromisoformat, help="day on which its story ends (default: today)")
-    account = add("create-admin", create_admin, "create or reset the emergency administrator, who signs in by password")
-    account.add_argument("username", nargs="?", default="breakglass")
+    glass = add("break-glass", break_glass, "open the emergency access for a while, close it, or tell whether it is open")
+    choice = glass.add_mutually_exclusive_group()
+    choice.add_argument("--enable", action="store_true", help="open it and print a new password, which is shown here only")
+    choice.add_argument("--disable", action="store_true", help="close it: its password and sessions end at once")
+    glass.add_argument(
+        "--for", dest="lasting", type=duration, default=timedelta(hours=1), help="how long, for example 60m or 2h (24h at most)"
+    )
+    account = add("create-admin", create_admin, "create or reset an administrator who signs in by password where single sign-on is off")
+    account.add_argument("username", nargs="?", default="local.admin")
     account.add_argument("--password-from-stdin", action="store_true", help="read the password from standard input instead of asking")
     migration = add("make-migration", make_migration, "write the next migration: what the models have and the migrated database has not")
     migration.add_argument("message")
@@ -58,6 +66,39 @@ def load_demo(options: argparse.Namespace) -> int:
     return 0
 
 
+def duration(text: str) -> timedelta:
+    """`60m` or `2h`.  Raises ArgumentTypeError."""
+    found = re.fullmatch(r"([0-9]{1,4})([mh])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError("minutes or hours, for example 60m or 2h")
+    return timedelta(minutes=int(found[1])) if found[2] == "m" else timedelta(hours=int(found[1]))
+
+
+def break_glass(options: argparse.Namespace) -> int:
+    from portal.app import create_app
+    from portal.kernel.settings import settings
+    from portal.web import words
+    from security import emergency
+
+    with create_app().app_context():
+        if options.disable:
+            print("emergency access closed" if emergency.disable() else "emergency access was not open")
+            return 0
+        if not options.enable:
+            until = emergency.opened_until()
+            print(f"emergency access is open until {words.moment(until)}" if until else "emergency access is not open")
+            return 0
+        try:
+            password, until = emergency.enable(options.lasting, getpass.getuser())
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"emergency access is open until {words.moment(until)}: {settings().public_url}/emergency")
+        print(f"password, shown this once: {password}")
+        print("leaders and security administrators are told; close it with: run.py admin break-glass --disable")
+    return 0
+
+
 def create_admin(options: argparse.Namespace) -> int:
     from sqlalchemy import select
 
@@ -71,7 +112,7 @@ def create_admin(options: argparse.Namespace) -> int:
     if len(password) < 12:
         print("the password needs 12 characters or more", file=sys.stderr)
         return 1
-    with create_app().app_context(), unrestricted("emergency administrator created from the command line") as s:
+    with create_app().app_context(), unrestricted("local administrator created from the command line") as s:
         user = s.scalar(select(User).where(User.username == options.username))
         if user is None:
             mail = f"{options.username}@shuniu.invalid"

@@ -45,6 +45,8 @@ class Record(db.Model):  # type: ignore[name-defined,misc]
     STATES: ClassVar[tuple[str, ...]] = ()
     EDITABLE: ClassVar[tuple[str, ...] | None] = None
     """States in which the fields may be edited; None: in every state. Elsewhere the row is read-only, also below the application."""
+    LOG: ClassVar[bool] = False
+    """Its rows are themselves a history and deleted after a time: the history trigger would only keep a copy of them for ever."""
     wide: ClassVar[dict[str, Callable[[Any], Any] | None]] = {}
     """Scopes whose holders see every row (None) or the rows that match."""
 

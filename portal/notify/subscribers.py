@@ -1,7 +1,7 @@
 """What happens below and concerns administrators."""
 
 import uuid
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -11,8 +11,10 @@ from portal.kernel.db import session
 from portal.kernel.events import on
 from portal.kernel.i18n import _l
 from portal.notify.notices import notice_kind, notify
+from portal.web import words
 from portal.web.rolestore import OwnAccessWidened
 from security.accounts import on_unlinked_login
+from security.emergency import Event, on_emergency
 from security.verification import AuditBroken
 
 notice_kind(
@@ -38,7 +40,35 @@ notice_kind(
     body=_l("The first: place %(seq)s, entry %(entry)s. Keep the database as it is and compare with a backup."),
     tone="risk",
 )
+notice_kind(
+    "security.emergency_opened",
+    label=_l("Emergency access opened"),
+    title=_l("The emergency access was opened on the server by %(operator)s"),
+    body=_l("Until %(until)s. It is the account of a system administrator; every sign-in with it is told to you."),
+    url="/sign-ins/?f.way=emergency",
+    tone="risk",
+)
+notice_kind(
+    "security.emergency_ok",
+    label=_l("Emergency access used"),
+    title=_l("Somebody signed in with the emergency access"),
+    body=_l("From the address %(address)s. It was opened on the server by %(operator)s and ends at %(until)s."),
+    url="/sign-ins/?f.way=emergency",
+    tone="risk",
+)
+notice_kind(
+    "security.emergency_closed",
+    label=_l("Emergency access closed"),
+    title=_l("The emergency access is closed"),
+    body=_l("It had been opened on the server by %(operator)s."),
+    url="/sign-ins/?f.way=emergency",
+    tone="info",
+)
 
+_WATCHERS = text(
+    """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
+       where r.name in ('leader', 'security_admin') order by x.user_id"""
+)
 _LEADERS = text(
     """select x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name = 'leader' and x.user_id <> :by order by x.user_id"""
@@ -62,6 +92,15 @@ def tell_administrators(account: dict[str, Any]) -> None:
     params = {name: value or "–" for name, value in account.items()}
     key = f"security.unlinked_login:{account['subject']}:{day}"
     notify(session().scalars(_ADMINISTRATORS), "security.unlinked_login", params=params, key=key)
+
+
+@on_emergency
+def tell_of_emergency(event: Event, told: dict[str, Any]) -> None:
+    """Leaders and security administrators hear of every opening, use and closing (POR-13)."""
+    until = words.moment(datetime.fromisoformat(told["until"]))
+    watchers = session().scalars(_WATCHERS).all()
+    params = {name: str(value) for name, value in told.items()} | {"until": until}
+    notify(watchers, f"security.emergency_{event}", params=params, key=f"security.emergency:{uuid.uuid4().hex}")
 
 
 @on(OwnAccessWidened)

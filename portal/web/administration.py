@@ -12,7 +12,7 @@ from portal.kernel.errors import Conflict, Invalid, NotFound
 from portal.kernel.i18n import LANGUAGES, _, _l, tr
 from portal.kernel.module import all_modules, scopes
 from portal.web import registry, rolestore, rows, words
-from portal.web.exporting import harmless
+from portal.web.exporting import count_export, harmless
 from portal.web.fields import fields_of
 from portal.web.page import Page, route
 from portal.web.resource import answer, object_body
@@ -131,6 +131,7 @@ class RolePage(Page):
     @route("/export.<kind>")
     def export(self, kind: str) -> Response:
         """The whole matrix as JSON or CSV."""
+        count_export()
         roles, now, known = rolestore.all_roles(), rolestore.granted_by_role(), rolestore.permissions()
         if kind == "json":
             body = {

@@ -24,6 +24,8 @@ from portal.web.declared import Declared
 from portal.web.fields import fields_of
 from portal.web.paging import Where, no_condition
 from portal.web.query import Query
+from security import rates
+from security.visibility import context
 
 MAX_ROWS = 50_000
 CHUNK = 2_000
@@ -35,10 +37,11 @@ def respond(
 ) -> Response:
     """The file with the columns *names* of every row of *query* and *condition*.
 
-    Raises Refusal above MAX_ROWS rows, NotFound for an unknown kind.
+    Raises Refusal above MAX_ROWS rows, NotFound for an unknown kind, TooMany for somebody who exports without end.
     """
     if kind not in FORMATS:
         raise NotFound(_("This page does not exist."))
+    count_export()
     heads = [str(_label(what, n)) for n in names]
     lines = _lines(what, names, query, condition)
     out = workbook(heads, lines, filename) if kind == "xlsx" else csv_text(heads, lines)
@@ -47,6 +50,11 @@ def respond(
     )
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def count_export() -> None:
+    """Counts one export of the person.  Raises TooMany above the limit."""
+    rates.count("export", context().me)
 
 
 def _label(what: type[Declared], name: str) -> Any:

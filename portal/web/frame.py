@@ -45,6 +45,7 @@ def parts(ctx: Context) -> Mapping[str, Any]:
         "menu": built,
         "phone_menu": menu.phone(built),
         "me": {"name": ctx.name or ctx.username, "username": ctx.username},
+        "profile_url": "/my-account/",
         "todos": None,
         "notices": None,
         "banner": login.banner(),

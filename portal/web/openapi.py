@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import auditlog, filters, paging, preferences, registry, rolesapi, whoseesapi
+from portal.web import auditlog, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -90,6 +90,7 @@ def document() -> Schema:
     paths |= _roles(schemas)
     paths |= _visibility(schemas)
     paths |= _audit_log(schemas)
+    paths |= _sessions(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -264,6 +265,30 @@ def _roles(schemas: Schema) -> Schema:
         operation = _operation(name, _("Role"), tag, one, status=status, body=body, parameters=parameters, errors=(404, 409, 422, 428))
         paths.setdefault(f"{base}{path}", {})[method] = operation
     return paths
+
+
+def _sessions(schemas: Schema) -> Schema:
+    base, tag = f"{API}/sessions", ["sessions"]
+    schemas["sessions"] = sessions.SCHEMA
+    listed = {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer"},
+            "ids": {"type": "array", "items": {"type": "integer"}},
+            "result": {"type": "array", "items": {"$ref": "#/components/schemas/sessions"}},
+            "next": {"type": "integer", "nullable": True},
+        },
+    }
+    asked = [{"name": n, "in": "query", "required": False, "schema": {"type": "integer", "format": "int64"}} for n in ("user_id", "after")]
+    return {
+        f"{base}/": {"get": _operation("list_sessions", _("Open sessions"), tag, listed, parameters=asked, errors=(400,))},
+        f"{base}/{{pk}}/end": {
+            "post": _operation("end_session", _("End session"), tag, {"type": "object"}, parameters=[_PK], errors=(404,))
+        },
+        f"{base}/actions/end": {
+            "post": _operation("end_sessions", _("End session"), tag, {"type": "object"}, body=sessions.MANY, errors=(404, 422))
+        },
+    }
 
 
 def _visibility(schemas: Schema) -> Schema:

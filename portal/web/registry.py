@@ -10,6 +10,18 @@ if TYPE_CHECKING:
 screens: dict[type[Any], "type[Screen]"] = {}
 resources: dict[str, "type[Resource]"] = {}
 pages: dict[str, "type[Page]"] = {}
+_person_page = ""
+
+
+def person_page(address: str) -> None:
+    """Declares where a person's record is: *address* with `{id}` for the `ab_user.id`; a module keeps people, this layer does not."""
+    global _person_page
+    _person_page = address
+
+
+def person_url(user_id: int) -> str | None:
+    """Address of the record of a person; None when no module keeps people. No statement, no check."""
+    return _person_page.format(id=user_id) or None
 
 
 def resource_of(model: type[Any]) -> "type[Resource] | None":

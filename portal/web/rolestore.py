@@ -22,7 +22,7 @@ from portal.kernel.errors import Invalid, NotFound, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from portal.kernel.module import scopes
-from security import accounts
+from security import accounts, emergency
 from security.roles import BUILT_IN, RoleInfo, RoleScope, bump, matches
 from security.visibility import acting, context
 
@@ -267,6 +267,8 @@ def assign(key: str, user_id: int, *, given: bool) -> None:
     person = session().execute(select(User.id, User.username).where(User.id == user_id, User.active)).one_or_none()
     if person is None:
         raise Invalid({"user_id": _("There is no such record.")})
+    if person.username == emergency.USERNAME:
+        raise Refusal(_("The emergency account has its one role and no other."), code="protected")
     has = any(h.id == user_id for h in holders(key))
     if has == given:
         return
@@ -274,7 +276,7 @@ def assign(key: str, user_id: int, *, given: bool) -> None:
     with acting("role of a person") as s:
         # one after the other: two who take the last two at once would leave none
         s.execute(select(Role.id).where(Role.id == found.id).with_for_update())
-        if key == "system_admin" and not given and len(holders(key)) <= 1:
+        if key == "system_admin" and not given and sum(h.username != emergency.USERNAME for h in holders(key)) <= 1:
             raise Refusal(_("The last system administrator cannot be removed."), code="protected")
         accounts.queue_role(user_id, key, "add" if given else "remove")
         if by == user_id and given:

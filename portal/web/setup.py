@@ -12,9 +12,11 @@ from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import home as home
+from portal.web import signins as signins
 from portal.web import whosees as whosees
 from portal.web.auditlog import AuditLogResource
 from portal.web.rolesapi import RoleResource
+from portal.web.sessions import SessionResource
 from portal.web.whoseesapi import VisibilityResource
 
 
@@ -41,6 +43,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
     builder.add_api(RoleResource)
     builder.add_api(VisibilityResource)
     builder.add_api(AuditLogResource)
+    builder.add_api(SessionResource)
 
 
 def templates(app: Flask) -> None:

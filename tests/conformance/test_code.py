@@ -32,6 +32,8 @@ UNRESTRICTED = {
     "security/verification.py": "verifying the whole history; the auditor's page gets counts and places",
     "security/accounts.py": "signing in: nobody is known yet",
     "security/sessions.py": "beginning and ending sessions, committed whatever becomes of the request",
+    "security/emergency.py": "opening and closing the emergency access from the command line, and signing in with it",
+    "security/signins.py": "the sign-in history, written whatever becomes of the request; old lines deleted",
     "security/keycloak.py": "role changes on their way to Keycloak",
     "security/following.py": "role changes made at Keycloak",
     "security/explain.py": "who sees what, and why: how records are called and who belongs where, nothing of what is in them",

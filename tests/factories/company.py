@@ -96,6 +96,7 @@ def build() -> None:
         _reports(s, ids)
         _notices(s, ids)
         _web(s, ids)
+        _security(s, ids)
         roles.bump(s)
 
 
@@ -316,4 +317,13 @@ def _web(s: Any, ids: Ids) -> None:
     s.add(company.NumberSeries(code="test.Series", pattern="T-{yyyy}-{seq}"))
     for name, secret in (("test.open", False), ("test.secret", True)):
         s.add(company.Parameter(name=name, value="value of " + name, secret=secret))
+    s.flush()
+
+
+def _security(s: Any, ids: Ids) -> None:
+    from security.signins import SignIn
+
+    for username, outcome in (("member.wang", "ok"), ("pm.chen", "wrong_password"), ("hr", "ok"), ("leaver", "inactive")):
+        s.add(SignIn(user_id=ids.users[username], username=username, outcome=outcome, way="keycloak", ip="10.0.0.7"))
+    s.add(SignIn(outcome="unlinked", username="stranger", way="keycloak", ip="10.0.0.8"))
     s.flush()

@@ -175,6 +175,10 @@ class Oracle:
     def _security_question(self, me: int, row: Row) -> bool:
         return row["created_by"] == me or bool(self.held[me] & {"security_admin", "auditor"})
 
+    def _security_signin(self, me: int, row: Row) -> bool:
+        """The own ones; everybody's for those who look after the system, its security, or audit it."""
+        return row["user_id"] == me or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
+
     def _dailyreport_line(self, me: int, row: Row) -> bool:
         project = row["project_id"]
         if project is not None and (self.answers_for(me, project) or self.all_projects(me)):

@@ -109,7 +109,7 @@ def test_rolled_back_work_leaves_no_entry(request_as: Any, superuser: Any, proje
 )
 def test_history_shows_exactly_the_rows_one_sees(username: str, raw_as: Any) -> None:
     with raw_as(username) as conn:
-        for m in records():
+        for m in (m for m in records() if not m.LOG):
             t = m.__tablename__
             told = {r[0] for r in conn.execute("select distinct row_id from audit_entry where tbl = %s", [t]).fetchall()}
             assert told == {r[0] for r in conn.execute(f"select id from {t}").fetchall()}, t
@@ -161,7 +161,7 @@ def test_no_role_of_the_portal_alters_history(role: str, superuser: Any) -> None
 
 
 def test_every_kind_of_record_has_a_history(superuser: Any) -> None:
-    for m in records():
+    for m in (m for m in records() if not m.LOG):
         rows = superuser.execute(f"select count(*) from {m.__tablename__}").fetchone()[0]
         inserts = superuser.execute(
             "select count(distinct row_id) from audit_entry where tbl = %s and op = 'insert'", [m.__tablename__]

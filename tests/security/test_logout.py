@@ -63,6 +63,48 @@ def test_signing_out_leaves_other_browsers_alone(site: Site) -> None:
     assert site.signed_in(two)
 
 
+# ------------------------------------------------------------------ ended by an administrator
+def ended_by_admin(site: Site, visitor: Visitor) -> str:
+    """Ends the visitor's session as an administrator does; the Keycloak session it hung on."""
+    row = site.rows("select id, sid from security_session where token_hash = :h", h=sessions.hash_of(site.cookie(visitor)["sid"]))[0]
+    admin = site.value("select id from ab_user where username = 'admin'")
+    with site.app.app_context():
+        assert sessions.end_chosen([row.id], by=admin) == 1
+    return str(row.sid)
+
+
+@pytest.mark.keycloak
+@pytest.mark.req("POR-18", part="ended by an administrator")
+def test_single_sign_on_does_not_lead_back_into_an_ended_session(site: Site, visitor: Visitor) -> None:
+    visitor.sign_in(f"{site.url}/login/?next=/health/live", "buyer")
+    ended_by_admin(site, visitor)
+    assert site.me(visitor) is None
+    # Keycloak has not been told yet and would let the browser in without asking
+    assert visitor.get(f"{site.url}/login/").url == f"{site.url}/logout/done"
+    assert site.me(visitor) is None
+    last = site.rows("select outcome, reason, username from security_signin order by id desc limit 1")[0]
+    assert tuple(last) == ("refused", "over", "buyer")
+    again = visitor.get(f"{site.url}/login/?next=/health/live")
+    assert FORM.search(again.text), "Keycloak asks for the password"
+    visitor.fill_in(again, "buyer")
+    assert site.signed_in(visitor)
+
+
+@pytest.mark.keycloak
+@pytest.mark.req("POR-18", part="ended by an administrator")
+def test_keycloak_ends_its_session_as_well(site: Site, realm: Realm, worker: Callable[[], int]) -> None:
+    gone, stays = Visitor(), Visitor()
+    for v in (gone, stays):
+        v.sign_in(f"{site.url}/login/?next=/health/live", "legal")
+    sid = ended_by_admin(site, gone)
+    assert sid in {s["id"] for s in realm.admin.get_sessions(subject_of("legal"))}
+    worker()
+    assert sid not in {s["id"] for s in realm.admin.get_sessions(subject_of("legal"))}
+    assert site.signed_in(stays), "the other browser's goes on"
+    with site.app.app_context():
+        keycloak.administration().end_session(sid)  # over already: no error
+
+
 # ------------------------------------------------------------------ begun at Keycloak
 @pytest.mark.keycloak
 @pytest.mark.req("POR-18", part="sign-out at Keycloak")

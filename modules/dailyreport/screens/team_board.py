@@ -32,6 +32,7 @@ from portal.kernel import calendar
 from portal.kernel.db import session
 from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l, ngettext
+from portal.web.exporting import count_export
 from portal.web.frame import fragment
 from portal.web.page import Page, route
 from portal.web.query import asked_day
@@ -185,6 +186,7 @@ class TeamBoard(OfUnit, Page):
     def export(self) -> Response:
         """The board as a workbook, as it is shown, of all people of the selection."""
         period, known, unit = self.asked("week")
+        count_export()
         result = board(people_of(unit.ids, period), period)
         out = workbook(result, known, f"{unit.name} {period.words}")
         name = f"{_('Team reports')}-{period.start.isoformat()}.xlsx"

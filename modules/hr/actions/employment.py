@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
-from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select
 
 from modules.hr import rules
 from modules.hr.actions.organisation import administers, apply_due_departments, covers, end_headships
@@ -16,6 +15,7 @@ from portal.kernel.db import session
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
+from security.accounts import set_active
 from security.transitions import Argument, operation, text
 
 
@@ -220,7 +220,7 @@ def _apply(employee: Employee, terms: Employment, assignment: Assignment | None,
         if gone:
             employee.active, terms.state = False, "left"
             end_headships(employee.user_id, (terms.left_on or day) + timedelta(days=1))
-            _set_account(employee.user_id, False)
+            set_active(employee.user_id, False)
             publish(EmployeeLeft(employee.id, employee.user_id, terms.left_on or day))
         return gone
     before = (employee.department_id, employee.post_id, terms.grade_id, terms.manager_id)
@@ -237,13 +237,8 @@ def _apply(employee: Employee, terms: Employment, assignment: Assignment | None,
         terms.state, terms.joined_on, terms.left_on = "regular", assignment.from_day, None
     if joins:
         employee.active = True
-        _set_account(employee.user_id, True)
+        set_active(employee.user_id, True)
         publish(EmployeeJoined(employee.id, employee.user_id, assignment.department_id, assignment.from_day))
     elif before != after:
         publish(EmployeeMoved(employee.id, employee.user_id, before[0], after[0], assignment.from_day))
     return joins or again or regular or before != after
-
-
-def _set_account(user_id: int, active: bool) -> None:
-    # an inactive account ends every session: app_begin asks for it with each transaction
-    session().execute(update(User).where(User.id == user_id).values(active=active))

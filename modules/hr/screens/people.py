@@ -16,7 +16,7 @@ from portal.kernel.db import session
 from portal.kernel.document import User
 from portal.kernel.errors import NotFound, PortalError
 from portal.kernel.i18n import _, _l
-from portal.web import frame, recordpage, rows, words
+from portal.web import frame, recordpage, registry, rows, words
 from portal.web.access import may
 from portal.web.fields import fields_of
 from portal.web.page import Page, route
@@ -45,6 +45,14 @@ class People(Screen, model=Employee):
     def condition(self, entity: Any) -> Sequence[Any]:
         """Those who have left, or are yet to come, only when asked for."""
         return () if "f.active" in request.args else (entity.active,)
+
+    @route("/of/<int:user_id>")
+    def of(self, user_id: int) -> Any:
+        """To the employee page of an account."""
+        pk = session().scalar(select(Employee.id).where(Employee.user_id == user_id))
+        if pk is None:
+            raise NotFound(_("This record does not exist."))
+        return redirect(f"/people/{pk}")
 
     # ------------------------------------------------------------------ joining
     @route("/add", verb="add")
@@ -126,6 +134,16 @@ class People(Screen, model=Employee):
             headed = select(Department.id, Department.name).where(Department.id.in_(mine)).order_by(Department.code)
             listed = [{"label": _("Department"), "value": name, "url": f"/departments/{pk}"} for pk, name in session().execute(headed)]
             side.append({"title": _("Answers for"), "rows": listed})
+        if "security" in context().scopes:
+            side.append(
+                {
+                    "title": _("Account"),
+                    "rows": [
+                        {"label": _("Signed in"), "value": _("Open sessions"), "url": f"/administration/sessions/?person={record.user_id}"},
+                        {"label": _("Earlier"), "value": _("Sign-in history"), "url": f"/sign-ins/?f.user_id={record.user_id}"},
+                    ],
+                }
+            )
         if record.user_id in context().ids("staff") or "staff" in context().scopes:
             coming = session().scalars(
                 select(Leave)
@@ -226,6 +244,9 @@ class Assignments(Screen, model=Assignment):
 
 def _employee_page(model: Any, pk: int) -> str:
     return f"/people/{session().scalar(select(model.employee_id).where(model.id == pk))}"
+
+
+registry.person_page("/people/of/{id}")
 
 
 class MyRecord(Page):

@@ -13,6 +13,7 @@ from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l
 from portal.kernel.module import all_modules
 from portal.web.access import route
+from portal.web.administration import LAYERS
 from portal.web.page import Page
 from portal.web.screen import Screen
 from security.visibility import Context
@@ -139,6 +140,6 @@ class Parameters(Page):
                     "span": 1,
                 }
             )
-        titles = {module.name: str(module.label) for module in all_modules()}
+        titles = {name: str(words) for name, words in LAYERS.items()} | {module.name: str(module.label) for module in all_modules()}
         sections = [{"title": titles.get(name, name), "fields": fields} for name, fields in groups.items()]
         return self.render("portal/form.html", sections=sections, action_url="/parameters/", cancel_url="/", version=None, error="")
