@@ -46,13 +46,14 @@ def test_sign_ins_from_one_address(app: Flask, client_as: Clients) -> None:
     def begin(address: str, **headers: str) -> Any:
         return client_as(None).get("/login/", environ_base={"REMOTE_ADDR": address}, headers=headers)
 
-    assert [begin("10.0.0.1").status_code for _ in range(3)] == [503] * 3, "Keycloak is not there, but it was asked"
+    asked = (302, 503)  # on to Keycloak, or the page that says Keycloak is away
+    assert all(begin("10.0.0.1").status_code in asked for _ in range(3))
     answer = begin("10.0.0.1")
     refused(answer)
     assert "登录过于频繁" in answer.text and "秒后重试" in answer.text
     english = begin("10.0.0.1", **{"Accept-Language": "en"})
     assert "Too many sign-ins from your network address. Please try again in" in english.text
-    assert begin("10.0.0.2").status_code == 503, "another address is free"
+    assert begin("10.0.0.2").status_code in asked, "another address is free"
     assert client_as("hr").get("/login/", environ_base={"REMOTE_ADDR": "10.0.0.1"}).status_code == 302, "signed in already: no attempt"
 
 
