@@ -45,7 +45,9 @@ class Arrival:
 # ------------------------------------------------------------------ what others register
 Finder = Callable[[str], int | None]
 Hook = Callable[[dict[str, Any]], None]
+Guard = Callable[[int], None]
 _finders: list[Finder] = []
+_guards: list[Guard] = []
 _hooks: list[Hook] = []
 
 
@@ -54,6 +56,19 @@ def employee_finder(function: Finder) -> Finder:
     if function not in _finders:
         _finders.append(function)
     return function
+
+
+def return_guard(function: Guard) -> Guard:
+    """Register what refuses (raises Refusal) that the account of an `ab_user.id` is switched on again: somebody who left."""
+    if function not in _guards:
+        _guards.append(function)
+    return function
+
+
+def check_return(user_id: int) -> None:
+    """Ask everybody who registered whether *user_id* may sign in again. Raises Refusal."""
+    for guard in _guards:
+        guard(user_id)
 
 
 def on_unlinked_login(function: Hook) -> Hook:

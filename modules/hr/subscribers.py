@@ -5,10 +5,11 @@ from sqlalchemy import select
 from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
 from modules.hr.models import Department, DepartmentHead, Employee, Leave
 from portal.kernel.db import session
+from portal.kernel.errors import Refusal
 from portal.kernel.events import on
-from portal.kernel.i18n import _l
+from portal.kernel.i18n import _, _l
 from portal.notify import notice_kind, notify
-from security.accounts import employee_finder
+from security.accounts import employee_finder, return_guard
 from security.keycloak import set_enabled
 
 notice_kind(
@@ -41,6 +42,13 @@ notice_kind(
 def by_number(number: str) -> int | None:
     """The account of the employee with *number*; None when there is none or the person has left."""
     return session().scalar(select(Employee.user_id).where(Employee.number == number, Employee.active))
+
+
+@return_guard
+def not_somebody_who_left(user_id: int) -> None:
+    """Whoever left comes back by being hired again, not by switching on the account."""
+    if session().scalar(select(Employee.id).where(Employee.user_id == user_id, ~Employee.active)) is not None:
+        raise Refusal(_("This person does not work here; HR hires the person again, then the account opens by itself."), code="left")
 
 
 @on(LeaveSubmitted)

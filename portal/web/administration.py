@@ -29,6 +29,7 @@ VERBS = {
     "resend": _l("Send again"),
     "run": _l("Run now"),
     "verify": _l("Verify now"),
+    "switch": _l("Switch off and on"),
 }
 LAYERS = {"web": _l("Portal"), "notify": _l("Notices and warnings"), "security": _l("Security"), "kernel": _l("Basic data")}
 MAX_CHANGES = 2000

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import auditlog, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
+from portal.web import accounts, auditlog, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -91,6 +91,7 @@ def document() -> Schema:
     paths |= _visibility(schemas)
     paths |= _audit_log(schemas)
     paths |= _sessions(schemas)
+    paths |= _accounts(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -288,6 +289,33 @@ def _sessions(schemas: Schema) -> Schema:
         f"{base}/actions/end": {
             "post": _operation("end_sessions", _("End session"), tag, {"type": "object"}, body=sessions.MANY, errors=(404, 422))
         },
+    }
+
+
+def _accounts(schemas: Schema) -> Schema:
+    base, tag = f"{API}/accounts", ["accounts"]
+    schemas["accounts"] = accounts.SCHEMA
+    ref = {"$ref": "#/components/schemas/accounts"}
+    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": ref}}
+    listed = {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer"},
+            "ids": {"type": "array", "items": {"type": "integer"}},
+            "result": {"type": "array", "items": ref},
+            "next": {"type": "string", "nullable": True},
+        },
+    }
+    asked = [{"name": n, "in": "query", "required": False, "schema": {"type": "string"}} for n in accounts.ASKED]
+    switches = {"switch-off": ("switch_account_off", _("Switch off")), "switch-on": ("switch_account_on", _("Switch on"))}
+    return {
+        f"{base}/": {"get": _operation("list_accounts", _("Accounts"), tag, listed, parameters=asked, errors=(400,))},
+        f"{base}/{{pk}}": {"get": _operation("get_account", _("Accounts"), tag, one, parameters=[_PK], errors=(404,))},
+    } | {
+        f"{base}/{{pk}}/{path}": {
+            "post": _operation(name, summary, tag, one, parameters=[_PK], body=accounts.REASON, errors=(404, 409, 422))
+        }
+        for path, (name, summary) in switches.items()
     }
 
 

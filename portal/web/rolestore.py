@@ -13,7 +13,7 @@ from flask_appbuilder.security.sqla.models import (
     assoc_permissionview_role,
     assoc_user_role,
 )
-from sqlalchemy import Text, delete, false, func, insert, select
+from sqlalchemy import ColumnElement, Text, delete, false, func, insert, or_, select, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel.db import session
@@ -34,7 +34,7 @@ PROTECTED = {("system_admin", "view:security.Role"), ("system_admin", "edit:secu
 
 
 class RoleChange(Record):
-    """One change of a role or of who has it."""
+    """One change of a role, of who has it, or of an account (then without a role)."""
 
     __tablename__ = "web_role_change"
     __label__ = _l("Change of a role")
@@ -54,6 +54,8 @@ class RoleChange(Record):
                 "created": _l("Role created"),
                 "changed": _l("Role changed"),
                 "removed": _l("Role removed"),
+                "switched_off": _l("Account switched off"),
+                "switched_on": _l("Account switched on"),
             },
         },
     )
@@ -298,10 +300,21 @@ def keep(changes: Iterable[tuple[str, str, str]]) -> None:
         s.add_all(RoleChange(role=key, what=what, detail=detail) for key, what, detail in changes)
 
 
-def recent(limit: int = 100) -> list[Any]:
-    """The latest changes, newest first."""
+def about(username: str, limit: int = 20) -> list[Any]:
+    """The latest changes of one account, newest first."""
+    c = RoleChange
+    return recent(limit, or_(c.detail == username, c.detail.startswith(f"{username}: ", autoescape=True)))
+
+
+def recent(limit: int = 100, which: ColumnElement[bool] | None = None) -> list[Any]:
+    """The latest changes, newest first; only those *which*."""
     c = RoleChange
     who = select(User.last_name + User.first_name).where(User.id == c.created_by).correlate(c).scalar_subquery()
     return list(
-        session().execute(select(c.id, c.created_at, c.role, c.what, c.detail, who.label("who")).order_by(c.id.desc()).limit(limit))
+        session().execute(
+            select(c.id, c.created_at, c.role, c.what, c.detail, who.label("who"))
+            .where(true() if which is None else which)
+            .order_by(c.id.desc())
+            .limit(limit)
+        )
     )

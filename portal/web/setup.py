@@ -14,6 +14,7 @@ from portal.web import assets, errors, headers, health, lookup, openapi, prefere
 from portal.web import home as home
 from portal.web import signins as signins
 from portal.web import whosees as whosees
+from portal.web.accounts import AccountResource
 from portal.web.auditlog import AuditLogResource
 from portal.web.rolesapi import RoleResource
 from portal.web.sessions import SessionResource
@@ -44,6 +45,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
     builder.add_api(VisibilityResource)
     builder.add_api(AuditLogResource)
     builder.add_api(SessionResource)
+    builder.add_api(AccountResource)
 
 
 def templates(app: Flask) -> None:
