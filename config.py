@@ -97,7 +97,9 @@ class Settings(BaseSettings):
         description="File to which hashes of the sealed history are appended, best where the database's administrators cannot write."
         " Empty: audit-anchors.txt in data_dir.",
     )
-    audit_anchor_entries: int = Field(1000, ge=1, description="Sealed entries after which the next hash is appended; at least daily.")
+    audit_anchor_entries: int = Field(
+        1000, ge=1, description="Sealed entries after which the next one is appended; at least every ten minutes."
+    )
 
     web_workers: int = Field(2, ge=1, le=64, description="Processes of the web server.")
     web_threads: int = Field(4, ge=1, le=64, description="Threads in each of them.")

@@ -61,10 +61,11 @@ def _salt(side: str) -> str:
 def _value(side: str) -> str:
     """Hash of the value *v* of key *k*; *r* is what erasure left of it. Only an empty value may stand by its kept hash.
 
-    Kept hashes and salts have their one length, else what stands beside them could be pushed over into them.
+    Kept hashes and salts have their one length, else what stands beside them could be pushed over into them.  A value without any
+    salt, which only somebody with all rights can write, is hashed all the same.
     """
-    own = f"encode(sha256(convert_to(coalesce({_kept('salt')}, {_salt(side)}) || v::text, 'UTF8')), 'hex')"
-    return f"case when v = 'null' and {_kept('hash')} is not null then r->>'hash' else coalesce({own}, '?') end"
+    own = f"encode(sha256(convert_to(coalesce({_kept('salt')}, {_salt(side)}, '-') || v::text, 'UTF8')), 'hex')"
+    return f"case when v = 'null' and {_kept('hash')} is not null then r->>'hash' else {own} end"
 
 
 def _kept(what: str) -> str:
@@ -72,14 +73,15 @@ def _kept(what: str) -> str:
 
 
 def _side(side: str) -> str:
-    return f"""case when a.{side} is null then '-' when jsonb_typeof(a.{side}) <> 'object' then '?' else coalesce((
+    return f"""case when a.{side} is null then '-' when jsonb_typeof(a.{side}) <> 'object' then '?' || a.{side}::text else coalesce((
       select string_agg(to_jsonb(k)::text || {_value(side)}, ',')
         from (select k, v, a.residue->'{side}'->k as r from jsonb_each(a.{side}) as each_(k, v)) as value_), '') end"""  # noqa: S608 - constants
 
 
 CONTENT = f"""sha256(convert_to(
-  jsonb_build_array(a.id, (extract(epoch from a.at) * 1000000)::bigint, a.txid, a.actor, a.deputy_for, a.db_role, a.request_id, a.ip,
-    a.reason, a.tbl, a.row_id, a.root_tbl, a.root_id, a.op)::text || chr(10) || {_side("old")} || chr(10) || {_side("new")}, 'UTF8'))"""
+  jsonb_build_array(a.id, case when isfinite(a.at) then (extract(epoch from a.at) * 1000000)::bigint end, a.txid,
+    a.actor, a.deputy_for, a.db_role, a.request_id, a.ip, a.reason, a.tbl, a.row_id, a.root_tbl, a.root_id, a.op)::text
+  || chr(10) || {_side("old")} || chr(10) || {_side("new")}, 'UTF8'))"""
 """SQL over the alias *a* of `audit_entry`: what an entry says, as 32 bytes. Sealing and verifying send the same text; it calls nothing
 that the database could have been given to say something else."""
 

@@ -76,7 +76,12 @@ class TrailEntry:
 
 @cache
 def _readable() -> dict[str, frozenset[str]]:
-    return {m.__tablename__: frozenset(c.name for c in m.__table__.columns if not c.info.get("secret")) for m in records()}
+    found = {}
+    for m in records():
+        secret = {c.name for c in m.__table__.columns if c.info.get("secret")}
+        secret |= {"custom"} if secret else set()  # what a company adds to a record with secrets may be one as well
+        found[m.__tablename__] = frozenset(m.__table__.columns.keys()) - secret
+    return found
 
 
 def hidden_in(table: str, names: Sequence[str]) -> tuple[str, ...]:

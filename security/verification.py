@@ -5,6 +5,7 @@ file said before would no longer fit. docs/adr/0017-sealed-history.md
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import insert, select, text
 
 from portal.kernel import calendar
 from portal.kernel.db import session, unrestricted
@@ -41,7 +42,7 @@ KINDS = {
     "anchor": _l("the chain differs from its anchor: it was made anew"),
     "cut": _l("the end is cut off before its anchor"),
     "unreadable": _l("the anchor cannot be read"),
-    "no_anchors": _l("anchors were written, but their file is gone"),
+    "no_anchors": _l("anchors were written that their file does not have: it is gone or an older one"),
 }
 
 
@@ -102,9 +103,12 @@ class Report:
 class Anchor:
     """A head of the chain as it was once written outside."""
 
-    at: str
+    at: datetime
     seq: int
     hash: str
+
+
+_LINE = re.compile(r"(\S{10,40}) ([0-9]{1,18}) ([0-9a-f]{64})")
 
 
 def anchor_file() -> Path:
@@ -118,11 +122,16 @@ def anchors(path: Path) -> Iterator[Anchor | int]:
         return
     with path.open(encoding="utf-8", errors="replace") as lines:
         for n, line in enumerate(lines, 1):
-            parts = line.split()
-            if len(parts) == 3 and parts[1].isdecimal() and len(parts[1]) < 19 and len(parts[2]) == 64:
-                yield Anchor(parts[0], int(parts[1]), parts[2])
-            elif parts:
-                yield n
+            if line.strip():
+                yield _anchor_of(line) or n
+
+
+def _anchor_of(line: str) -> Anchor | None:
+    found = _LINE.fullmatch(line.strip())
+    try:
+        return Anchor(datetime.fromisoformat(found[1]).astimezone(calendar.zone()), int(found[2]), found[3]) if found else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def last_anchor(path: Path) -> Anchor | None:
@@ -131,11 +140,8 @@ def last_anchor(path: Path) -> Anchor | None:
         return None
     with path.open("rb") as f:
         f.seek(max(0, f.seek(0, os.SEEK_END) - 4096))
-        for line in reversed(f.read().decode("utf-8", "replace").splitlines()):
-            parts = line.split()
-            if len(parts) == 3 and parts[1].isdecimal() and len(parts[2]) == 64:
-                return Anchor(parts[0], int(parts[1]), parts[2])
-    return None
+        lines = f.read().decode("utf-8", "replace").splitlines()
+    return next((found for found in map(_anchor_of, reversed(lines)) if found is not None), None)
 
 
 def write_anchor(path: Path, seq: int, hash_: str) -> None:
@@ -152,25 +158,25 @@ def write_anchor(path: Path, seq: int, hash_: str) -> None:
         os.close(handle)
 
 
-EVERY = timedelta(days=1)
-"""An anchor at least this often, if anything was sealed."""
+EVERY = timedelta(minutes=10)
+"""An anchor at least this often, if anything was sealed: what came after the last one can be cut off unseen."""
 
 
 def anchor(path: Path, *, at_once: bool = False) -> bool:
-    """Writes an anchor for what is sealed and committed: when a day passed, after so many entries, or *at_once*. Whether it did.
+    """Writes an anchor for what is sealed and committed: when `EVERY` passed, after so many entries, or *at_once*. Whether it did.
 
     Inside `unrestricted`, before anything is sealed in the same transaction: the file must not know more than the database keeps.
-    A file that cannot be written stops nothing: it is logged, and the auditor's page shows how old the last anchor is.
+    A file that cannot be read or written stops nothing: it is logged, and the auditor's page shows how old the last anchor is.
     """
     seq, hash_ = sealing.head()
-    last = last_anchor(path)
-    if seq == 0 or (last is not None and seq <= last.seq):
-        return False
-    if last is not None and not at_once:
-        due = calendar.now() - datetime.fromisoformat(last.at) >= EVERY
-        if not due and seq - last.seq < settings().audit_anchor_entries:
-            return False
     try:
+        last = last_anchor(path)
+        if seq == 0 or (last is not None and seq <= last.seq):
+            return False
+        if last is not None and not at_once:
+            due = abs(calendar.now() - last.at) >= EVERY  # a clock set back must not stop anchors until it has caught up
+            if not due and seq - last.seq < settings().audit_anchor_entries:
+                return False
         write_anchor(path, seq, hash_)
     except OSError as error:
         log.error("audit.anchor_not_written", path=str(path), error=str(error))
@@ -223,17 +229,27 @@ def verify(path: Path) -> Report:
 
 
 def _known_anchors(path: Path, report: Report) -> dict[int, list[Anchor]]:
+    """What heads were once: by the file, and by the database's own notes, which somebody who cuts the end must think of too."""
     known: dict[int, list[Anchor]] = {}
-    for found in anchors(path):
-        if isinstance(found, int):
-            report.add(Problem("unreadable", note=f"line {found} of {path}"))
-            continue
-        known.setdefault(found.seq, []).append(found)
-        report.anchors += 1
-    if not known:
-        written = session().scalar(select(func.max(AuditCheck.seq)).where(AuditCheck.what == "anchored"))
-        if written:
+    # before the file is read: a line is written first and noted then
+    noted = session().execute(select(AuditCheck.what, AuditCheck.at, AuditCheck.seq, AuditCheck.hash).where(AuditCheck.sound)).all()
+    try:
+        for found in anchors(path):
+            if isinstance(found, int):
+                report.add(Problem("unreadable", note=f"line {found} of {path}"))
+                continue
+            known.setdefault(found.seq, []).append(found)
+            report.anchors += 1
+    except OSError as error:
+        report.add(Problem("unreadable", note=f"{path}: {error.strerror}"))
+    else:
+        written = max((n.seq for n in noted if n.what == "anchored"), default=0)
+        # a copy of the file may well be older
+        if written > max(known, default=0) and (not known or path == anchor_file()):
             report.add(Problem("no_anchors", seq=written, note=str(path)))
+    for n in noted:
+        if n.seq > 0 and not any(held.hash == n.hash for held in known.get(n.seq, ())):
+            known.setdefault(n.seq, []).append(Anchor(n.at, n.seq, n.hash))
     return known
 
 
@@ -263,7 +279,7 @@ def _walk(report: Report, known: dict[int, list[Anchor]]) -> None:
             if held.hash == hash_.hex():
                 report.anchored = row.seq
             else:
-                report.add(Problem("anchor", row.seq, row.entry_id, note=f"written {held.at}; last one that fits: {report.anchored}"))
+                report.add(Problem("anchor", row.seq, row.entry_id, note=f"written {_when(held)}; last one that fits: {report.anchored}"))
         before, expected, last = hash_, row.seq + 1, row
         report.sealed, report.head = row.seq, hash_.hex()
 
@@ -291,10 +307,14 @@ def _why(row: Any, before: bytes, own: bytes) -> str:
     return "order" if any(_hash(row.previous, row.seq, n.content) == row.hash for n in near) else "changed"
 
 
+def _when(held: Anchor) -> str:
+    return f"{held.at:%Y-%m-%d %H:%M %z}"
+
+
 def _ends(report: Report, known: dict[int, list[Anchor]]) -> None:
     beyond = sorted(seq for seq in known if seq > report.sealed)
     if beyond:
-        written = known[beyond[-1]][0].at
+        written = _when(known[beyond[-1]][0])
         report.add(Problem("cut", report.sealed + 1, note=f"{beyond[-1] - report.sealed} entries; the anchor was written {written}"))
 
 

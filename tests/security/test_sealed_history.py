@@ -334,6 +334,59 @@ def test_a_lost_or_spoilt_anchor_file_is_no_silence(sealed: None, verify: Any, a
     assert verify().sound
 
 
+def test_an_older_copy_put_in_place_of_the_file_is_found(
+    sealed: None, owner: Any, settle: Any, verify: Any, anchored: Any, anchor_file: Path
+) -> None:
+    older = anchor_file.read_bytes()
+    change(owner, "after the copy")
+    owner.commit()
+    settle()
+    assert anchored() and verify().sound
+    anchor_file.write_bytes(older)
+    assert [p.kind for p in verify().problems] == ["no_anchors"]
+    copy = anchor_file.with_name("copy.txt")  # but a copy kept elsewhere may be older
+    copy.write_bytes(older)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verification, "anchor_file", lambda: anchor_file.with_name("newer.txt"))
+        assert verify().sound
+
+
+def test_an_end_cut_off_after_a_verification_is_found_without_an_anchor_too(sealed: None, app: Any, owner: Any, settle: Any) -> None:
+    settle()
+    unwritable = Path("/dev/null/anchors.txt")
+    with app.app_context():
+        assert [p.kind for p in verification.check(unwritable).problems] == ["no_anchors"]
+        owner.execute("delete from security_audit_check where what = 'anchored'")
+        owner.commit()
+        assert verification.check(unwritable).sound
+        owner.execute("delete from audit_entry where id = (select entry_id from security_audit_seal order by seq desc limit 1)")
+        owner.execute("delete from security_audit_seal where seq = (select max(seq) from security_audit_seal)")
+        owner.commit()
+        assert [p.kind for p in verification.check(unwritable).problems] == ["cut"]
+
+
+@pytest.mark.parametrize("at", ["yesterday-or-so", "2026-13-45T00:00:00", "2026-01-01T00:00:00", "9999-12-31T23:59:59-12:00"])
+def test_a_line_with_an_odd_time_stops_no_sealing(sealed: None, app: Any, anchor_file: Path, superuser: Any, settle: Any, at: str) -> None:
+    anchor_file.write_text(f"{at} 3 {'0' * 64}\n")
+    with app.app_context(), unrestricted("test of the seal"):
+        verification.seal_history()
+    settle()
+    with app.app_context():
+        assert not verification.check(anchor_file).sound
+
+
+def test_an_entry_written_without_salt_is_held_by_the_chain_too(sealed: None, superuser: Any, settle: Any, verify: Any) -> None:
+    insert = "insert into audit_entry (tbl, row_id, op, salt, old, new) values ('x', 1, 'update', null, '7', '{\"a\": 1}') returning id"
+    for column, value in (("new", '{"a": 2}'), ("old", "8")):
+        entry = superuser.execute(insert).fetchone()[0]
+        settle()
+        assert verify().sound
+        superuser.execute(f"update audit_entry set {column} = %s where id = %s", [value, entry])
+        assert kinds(verify()) == [("changed", entry)]
+        superuser.execute("delete from security_audit_seal where entry_id = %s", [entry])
+        superuser.execute("delete from audit_entry where id = %s", [entry])
+
+
 def test_a_file_that_cannot_be_written_stops_neither_sealing_nor_verifying(
     sealed: None, app: Any, owner: Any, anchor_file: Path, superuser: Any, settle: Any
 ) -> None:
