@@ -21,7 +21,7 @@ from portal.kernel.db import Session, session, unrestricted
 from portal.kernel.settings import settings
 from security import roles, sessions
 from security.sessions import Account, RoleWrite
-from security.signins import SignIn, record
+from security.signins import SignIn, one_line, record, record_locked
 
 log = structlog.get_logger(__name__)
 
@@ -244,17 +244,18 @@ _NOBODY = generate_password_hash("nobody")
 
 def check_password(username: str, password: str) -> Arrival:
     """Who signs in with a password kept here.  Locked for a quarter of an hour after five wrong ones, or thirty from one address."""
-    username = username.lower()  # else every spelling would have wrong passwords of its own
+    username = one_line(username).lower()  # else every spelling would have wrong passwords of its own
     with unrestricted("sign in with a local password") as s:
         address = request.remote_addr if has_request_context() else None
-        recent = (SignIn.at > func.now() - LOCK_FOR, SignIn.outcome == "wrong_password")
+        # those typed at the sign-in service or on the emergency page are counted there
+        recent = (SignIn.at > func.now() - LOCK_FOR, SignIn.outcome == "wrong_password", SignIn.way == "password")
         since_ok = select(func.max(SignIn.at)).where(SignIn.username == username, SignIn.outcome == "ok").scalar_subquery()
         wrong = s.scalar(
             select(func.count()).where(SignIn.username == username, *recent, SignIn.at > func.coalesce(since_ok, func.now() - LOCK_FOR))
         )
         from_address = s.scalar(select(func.count()).where(SignIn.ip == address, *recent))
         if (wrong or 0) >= LOCK_AFTER or (from_address or 0) >= LOCK_AFTER_PER_ADDRESS:
-            record(s, "locked", None, username, way="password")
+            record_locked(s, username, "password")
             return Arrival("locked")
         known = select(User.id, User.password, User.active, User.first_name, User.last_name)
         row = s.execute(known.where(func.lower(User.username) == username)).one_or_none()

@@ -21,7 +21,7 @@ from portal.kernel import calendar
 from portal.kernel.db import Base, Session, unrestricted
 from security import roles, sessions
 from security.accounts import LOCK_AFTER, LOCK_AFTER_PER_ADDRESS, LOCK_FOR, Arrival
-from security.signins import SignIn, from_request, record
+from security.signins import SignIn, from_request, record, record_locked
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ def opened_until() -> datetime | None:
 
 
 _OPEN = (Emergency.closed_at.is_(None), Emergency.until > func.now())
-_columns = select(Emergency.id, Emergency.user_id, Emergency.password_hash, Emergency.until, Emergency.operator)
+_columns = select(Emergency.id, Emergency.user_id, Emergency.password_hash, Emergency.opened_at, Emergency.until, Emergency.operator)
 
 
 def _account(s: Session) -> int:
@@ -153,11 +153,13 @@ def check(password: str) -> tuple[Arrival, datetime | None]:
     """
     with unrestricted("sign in with the emergency password") as s:
         row = s.execute(_columns.where(*_OPEN).order_by(Emergency.id.desc()).limit(1)).one_or_none()
-        recent = (SignIn.way == "emergency", SignIn.outcome == "wrong_password", SignIn.at > func.now() - LOCK_FOR)
+        # opened anew it has another password and begins unlocked: whoever tries on must not keep the operator out
+        since = func.greatest(func.now() - LOCK_FOR, row.opened_at if row else None)
+        recent = (SignIn.way == "emergency", SignIn.outcome == "wrong_password", SignIn.at > since)
         everywhere = s.scalar(select(func.count()).select_from(SignIn).where(*recent)) or 0
         here = s.scalar(select(func.count()).select_from(SignIn).where(*recent, SignIn.ip == from_request()["ip"])) or 0
         if here >= LOCK_AFTER or everywhere >= LOCK_AFTER_PER_ADDRESS:
-            record(s, "locked", None, USERNAME, way="emergency")
+            record_locked(s, USERNAME, "emergency")
             return Arrival("locked"), None
         # the same work when it is not open, so that the time tells nothing
         right = check_password_hash(row.password_hash if row else _NEVER, password[:200])

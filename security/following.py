@@ -6,6 +6,7 @@ tells nobody: a switched-off account keeps its Keycloak session, and changed rol
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import requests
 import structlog
@@ -14,13 +15,13 @@ from sqlalchemy import DateTime, Text, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.kernel.db import Base, unrestricted
+from portal.kernel.db import Base, Session, unrestricted
 from portal.kernel.errors import Unavailable
 from portal.kernel.i18n import _l
 from portal.kernel.jobs import job
 from portal.kernel.settings import settings
 from security import accounts, emergency, sessions, signins
-from security.keycloak import Administration, administration, push_role_writes
+from security.keycloak import Administration, administration, moment_of, push_role_writes
 from security.sessions import Account, ServerSession
 
 log = structlog.get_logger(__name__)
@@ -119,6 +120,64 @@ def _take_over(admin: Administration, subject: str, user_id: int) -> None:
         log.info("account.switched_off", user_id=user_id, ended=ended)
 
 
+# ------------------------------------------------------------------ what people did at Keycloak's own pages
+REFUSALS = {
+    "invalid_user_credentials": "wrong_password",
+    "user_not_found": "wrong_password",
+    "invalid_authenticator": "wrong_password",
+    "user_temporarily_disabled": "locked",
+    "user_disabled": "inactive",
+}
+"""Keycloak's error → outcome in the sign-in history.  Other errors are no person's doing, or reach the portal as its answer."""
+NEW_PASSWORD = ("UPDATE_PASSWORD", "UPDATE_CREDENTIAL")
+AT_MOST = 1000
+"""Refusals taken over in one turn; whoever tries more often than that is known by then."""
+
+
+def follow_sign_ins(since: datetime) -> int | None:
+    """Write what Keycloak refused since *since* (aware) into the sign-in history, and end the sessions begun before a new password.
+
+    What was taken over before is left out.  Returns the lines written; None when Keycloak could not be asked.
+    """
+    if settings().local_accounts:
+        return None
+    try:
+        admin = administration()
+        refused = admin.events_since(since, ("LOGIN_ERROR",), AT_MOST)
+        renewed = [(str(e.get("userId")), moment_of(e)) for e in admin.events_since(since, NEW_PASSWORD, AT_MOST) if _is_password(e)]
+        renewed += admin.passwords_reset_since(since)
+    except (KeycloakError, requests.RequestException, Unavailable) as error:
+        log.warning("keycloak.unreachable", work="sign-ins", error=type(error).__name__)
+        return None
+    if len(refused) >= AT_MOST:
+        log.warning("signins.many_refused", kept=AT_MOST)
+    for subject, moment in renewed:
+        sessions.end_before(subject, moment)
+    with unrestricted("sign-ins refused at Keycloak") as s:
+        subjects = {e["userId"] for e in refused if e.get("userId")}
+        people = dict(s.execute(select(Account.subject, Account.user_id).where(Account.subject.in_(subjects))).tuples().all())
+        return sum(_write_refusal(s, e, people) for e in refused if e.get("error") in REFUSALS)
+
+
+def _is_password(event: dict[str, Any]) -> bool:
+    return event["type"] == "UPDATE_PASSWORD" or (event.get("details") or {}).get("credential_type") == "password"
+
+
+def _write_refusal(s: Session, event: dict[str, Any], people: dict[str | None, int]) -> bool:
+    subject = event.get("userId")
+    if event.get("clientId") not in (settings().oidc_client_id, accounts.SAMPLE_CLIENT) and subject not in people:
+        return False  # somebody at another application
+    line = {
+        "outcome": REFUSALS[event["error"]],
+        "reason": "provider",
+        "username": (event.get("details") or {}).get("username"),
+        "user_id": people.get(subject),
+        "subject": subject,
+        "ip": event.get("ipAddress"),
+    }
+    return signins.record_elsewhere(s, moment_of(event), **line)
+
+
 @job("* * * * *", catch_up=timedelta(minutes=5), name=JOB, label=_l("Follow the sign-in service"))
 def follow_keycloak() -> None:
     """Every minute: write what waits, then read what changed; and clear up an emergency access past its time."""
@@ -128,7 +187,8 @@ def follow_keycloak() -> None:
     issuer, begun = settings().oidc_issuer, datetime.now(UTC)
     with unrestricted("since when Keycloak's changes are known") as s:
         last = s.scalar(select(Followed.at).where(Followed.issuer == issuer))
-    if follow((last or begun - FIRST) - OVERLAP) is not None:
+    since = (last or begun - FIRST) - OVERLAP
+    if follow(since) is not None and follow_sign_ins(since) is not None:
         with unrestricted("Keycloak's changes are known") as s:
             s.execute(insert(Followed).values(issuer=issuer, at=begun).on_conflict_do_update(index_elements=["issuer"], set_={"at": begun}))
 

@@ -4,19 +4,23 @@ Everything here runs outside people's requests: Keycloak answers some of these c
 """
 
 import threading
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
 import structlog
+from flask_appbuilder.security.sqla.models import User
 from keycloak import KeycloakAdmin, KeycloakOpenIDConnection
 from keycloak.exceptions import KeycloakConnectionError, KeycloakError, KeycloakGetError
 from sqlalchemy import func, select
 
 from portal.kernel.db import unrestricted
-from portal.kernel.errors import Unavailable
+from portal.kernel.errors import Refusal, Unavailable
+from portal.kernel.i18n import _
 from portal.kernel.outbox import enqueue, handler
 from portal.kernel.settings import settings
+from security import sessions, signins
 from security.sessions import Account, RoleWrite
 
 log = structlog.get_logger(__name__)
@@ -26,11 +30,16 @@ PAGE = 500
 WATCHED = ("USER", "CLIENT_ROLE_MAPPING", "GROUP_MEMBERSHIP", "GROUP", "CLIENT_ROLE")
 
 
+def moment_of(event: dict[str, Any]) -> datetime:
+    """When an event of Keycloak happened."""
+    return datetime.fromtimestamp(int(event["time"]) / 1000, UTC)
+
+
 class Administration:
     """Keycloak's administration of our realm.  Methods raise `KeycloakError`, of which `unreachable` tells the passing ones."""
 
     def __init__(self, issuer: str, client_id: str, client_secret: str) -> None:
-        server, _, realm = issuer.partition("/realms/")
+        server, _realms, realm = issuer.partition("/realms/")
         self.client_id = client_id
         connection = KeycloakOpenIDConnection(
             server_url=server + "/", realm_name=realm, client_id=client_id, client_secret_key=client_secret, timeout=TIMEOUT
@@ -87,6 +96,31 @@ class Administration:
             if len(page) < PAGE:
                 break
         return found
+
+    def events_since(self, moment: datetime, types: Sequence[str], at_most: int) -> list[dict[str, Any]]:
+        """What people did since *moment* (aware) at the sign-in pages of the realm, the newest *at_most*, oldest first."""
+        found: list[dict[str, Any]] = []
+        query = {"dateFrom": str(int(moment.timestamp() * 1000)), "type": list(types), "max": PAGE}
+        for first in range(0, at_most, PAGE):
+            page = self._admin.get_events(query=query | {"first": first})
+            found += page
+            if len(page) < PAGE:
+                break
+        return found[at_most - 1 :: -1] if len(found) > at_most else found[::-1]
+
+    def passwords_reset_since(self, moment: datetime) -> list[tuple[str, datetime]]:
+        """(subject, when) of the accounts whose password an administrator set at Keycloak since *moment* (aware), the newest `PAGE`."""
+        query = {"dateFrom": str(int(moment.timestamp() * 1000)), "resourceTypes": "USER", "operationTypes": "ACTION", "max": PAGE}
+        paths = ((str(e.get("resourcePath", "")).split("/"), e) for e in self._admin.get_admin_events(query=query))
+        return [(path[1], moment_of(e)) for path, e in paths if len(path) == 3 and path[2] == "reset-password"]
+
+    def demand_password(self, subject: str) -> None:
+        """Let the account in only after it has chosen a new password, and end what it has running."""
+        person = self._admin.get_user(subject)
+        actions = list(person.get("requiredActions") or [])
+        if "UPDATE_PASSWORD" not in actions:
+            self._admin.update_user(subject, person | {"requiredActions": [*actions, "UPDATE_PASSWORD"]})
+        self.log_out(subject)
 
     def set_enabled(self, subject: str, enabled: bool) -> None:
         """Let the account sign in, or no longer; what it has running is ended by `log_out`."""
@@ -214,6 +248,37 @@ def _push(admin: Administration, write_id: int) -> bool:
 def _end_session(sid: str) -> None:
     if not settings().local_accounts:
         administration().end_session(sid)
+
+
+# ------------------------------------------------------------------ a new password
+@handler("security.demand_password")
+def _demand_password(user_id: int) -> None:
+    subject = _subject(user_id)
+    if subject is None or settings().local_accounts:
+        return
+    admin = administration()
+    # an access token not used here before would begin a session of its own: its Keycloak session is remembered as over
+    for sid in admin.sessions_of(subject):
+        sessions.obey_logout(f"password:{sid}", sid, None)
+    admin.demand_password(subject)
+
+
+def demand_password(user_id: int, by: int) -> int:
+    """Have *user_id* choose a new password before the next sign-in, for *by*, who may; returns the sessions that ended, at once.
+
+    Raises Refusal for an account that Keycloak does not know, and while single sign-on is off.
+    """
+    if settings().local_accounts:
+        raise Refusal(_("Local passwords are set on the server: run.py admin reset-password."), code="local_accounts")
+    with unrestricted("new password demanded by an administrator") as s:
+        known = select(Account.subject, User.username).join(User, User.id == Account.user_id)
+        row = s.execute(known.where(Account.user_id == user_id, Account.client_id.is_(None), Account.subject.is_not(None))).one_or_none()
+        if row is None:
+            raise Refusal(_("This account was never used at the sign-in service; there is no password to change."), code="no_account")
+        ended = sessions.end_for_password(s, user_id, by)
+        mark = signins.record(s, "reset", user_id, row.username, row.subject, way="keycloak", by_id=by)
+        enqueue("security.demand_password", {"user_id": user_id}, key=f"security.demand_password:{mark}")
+    return ended
 
 
 # ------------------------------------------------------------------ people leaving and coming back

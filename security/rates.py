@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 import structlog
@@ -15,7 +16,9 @@ from flask import has_request_context, request
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from portal.kernel.errors import TooMany
 from portal.kernel.i18n import _, _l
@@ -55,11 +58,9 @@ class _Counters:
         """The counters in Redis at *url*, those of this process without one."""
         with self._lock:
             if (url or "") not in self._made:
-                storage: Storage = (
-                    RedisStorage(url, key_prefix="shuniu:limits", socket_connect_timeout=1.0, socket_timeout=1.0)
-                    if url
-                    else MemoryStorage()
-                )
+                # redis-py would try again for seconds
+                options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_connect_timeout": 1, "socket_timeout": 1}
+                storage: Storage = RedisStorage(url, key_prefix="shuniu:limits", **options) if url else MemoryStorage()
                 self._made[url or ""] = SlidingWindowCounterRateLimiter(storage)
             return self._made[url or ""]
 
@@ -114,5 +115,12 @@ def message(name: str, wait: int) -> str:
 
 
 def address() -> str:
-    """The address the request at hand came from."""
-    return (request.remote_addr or "") if has_request_context() else ""
+    """The address the request at hand came from; of IPv6 the network, since one line has more addresses than anybody can count."""
+    given = (request.remote_addr or "") if has_request_context() else ""
+    try:
+        found = ip_address(given.partition("%")[0])
+    except ValueError:
+        return given
+    if isinstance(found, IPv4Address):
+        return given
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))

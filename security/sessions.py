@@ -327,6 +327,18 @@ def end_of_person(user_id: int, by: int, keep: int | None = None) -> int:
         return len(rows)
 
 
+def end_for_password(s: Session, user_id: int, by: int) -> int:
+    """End every session of *user_id* with *s*, here and at Keycloak, because *by* demanded a new password; the number ended."""
+    rows = _finish(s, ServerSession.user_id == user_id, "new password", by)
+    _end_at_keycloak(s, rows, None)
+    return len(rows)
+
+
+def end_before(subject: str, moment: datetime) -> int:
+    """End the sessions of the person Keycloak knows as *subject* that began before a new password was set at *moment* (aware)."""
+    return _end(and_(ServerSession.subject == subject, ServerSession.created_at < moment), "new password")
+
+
 def end_with_account(user_id: int, reason: Literal["switched off", "new password", "emergency access over"]) -> int:
     """End every session of *user_id* in the transaction at hand (an action or system work), with what happened to the account."""
     return len(_finish(session(), ServerSession.user_id == user_id, reason, context().me))
@@ -371,12 +383,13 @@ KEEP_ENDED = timedelta(days=180)
 
 
 def prune() -> int:
-    """Forget sessions over for `KEEP_ENDED` (access tokens: for a day) and logout tokens past their time.  Returns the rows deleted."""
+    """Forget sessions over for `KEEP_ENDED`, access tokens and logout tokens past their time.  Returns the rows deleted."""
     over = func.coalesce(ServerSession.ended_at, ServerSession.expires_at)
-    bearers = (ServerSession.kind == "bearer", over < func.now() - timedelta(days=1))
+    # while the token itself lives its row must stay: an ended one would be taken for new
+    bearers = (ServerSession.kind == "bearer", ServerSession.expires_at < func.now() - timedelta(days=1))
     with unrestricted("forget old sessions") as s:
         removals = (
-            delete(ServerSession).where(over < func.now() - KEEP_ENDED),
+            delete(ServerSession).where(over < func.now() - KEEP_ENDED, ServerSession.expires_at < func.now()),
             delete(ServerSession).where(*bearers),
             delete(KeycloakLogout).where(KeycloakLogout.expires_at < func.now()),
         )

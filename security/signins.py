@@ -44,13 +44,14 @@ OUTCOMES = {
     "token_refused": _l("Access token refused"),
     "signed_out": _l("Signed out"),
     "ended": _l("Session ended"),
+    "reset": _l("New password demanded"),
     "opened": _l("Emergency access opened"),
     "closed": _l("Emergency access closed"),
 }
 REFUSED = ("unlinked", "inactive", "wrong_password", "locked", "refused", "token_refused")
 OUTCOME_TONES = {
     "ok": "ok", "unlinked": "warn", "inactive": "warn", "wrong_password": "warn", "locked": "risk", "refused": "warn",
-    "token_refused": "warn", "signed_out": "idle", "ended": "info", "opened": "risk", "closed": "info",
+    "token_refused": "warn", "signed_out": "idle", "ended": "info", "reset": "info", "opened": "risk", "closed": "info",
 }  # fmt: skip
 WAYS = {
     "keycloak": _l("Company account"),
@@ -117,13 +118,36 @@ def from_request() -> dict[str, str | None]:
     """Address and browser of the request at hand."""
     if not has_request_context():
         return {"ip": None, "user_agent": None}
-    return {"ip": request.remote_addr, "user_agent": request.headers.get("User-Agent", "")[:300] or None}
+    return {"ip": request.remote_addr, "user_agent": one_line(request.headers.get("User-Agent")) or None}
 
 
-def record(s: Session, outcome: str, user_id: int | None = None, username: Any = None, subject: Any = None, **more: str | None) -> None:
-    """Write one line with *s*; *more*: `way` and `reason`."""
-    row = {"outcome": outcome, "user_id": user_id, "username": str(username or "")[:200], "subject": subject}
-    s.execute(insert(SignIn).values(**row, **more, **from_request()))
+def one_line(given: Any) -> str:
+    """What somebody typed or sent as one printable line of at most 200 characters: it is kept before anybody has signed in."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(given or "")[:1000]).split())[:200]
+
+
+def record(s: Session, outcome: str, user_id: int | None = None, username: Any = None, subject: Any = None, **more: Any) -> int:
+    """Write one line with *s*, its id; *more*: `way`, `reason` and `by_id`."""
+    row = {"outcome": outcome, "user_id": user_id, "username": one_line(username), "subject": subject}
+    return int(s.execute(insert(SignIn).values(**row, **more, **from_request()).returning(SignIn.id)).scalar_one())
+
+
+def record_locked(s: Session, username: str, way: str) -> None:
+    """One line for all that is tried from one address while it is locked, within `SAID_AGAIN`: trying on must not fill the table."""
+    where = from_request()
+    same = (SignIn.outcome == "locked", SignIn.way == way, SignIn.username == one_line(username), SignIn.ip == where["ip"])
+    if not s.scalar(select(exists().where(*same, SignIn.at > func.now() - SAID_AGAIN))):
+        record(s, "locked", None, username, way=way)
+
+
+def record_elsewhere(s: Session, at: datetime, **line: Any) -> bool:
+    """Write a line for what happened at the sign-in service at *at*; False when it stands here already."""
+    line |= {"at": at, "way": "keycloak", "username": one_line(line.get("username"))}
+    same = (getattr(SignIn, name).is_not_distinct_from(line.get(name)) for name in ("at", "way", "outcome", "username", "subject", "ip"))
+    if s.scalar(select(exists().where(*same))):
+        return False
+    s.execute(insert(SignIn).values(**line))
+    return True
 
 
 def record_ended(s: Session, ended: Iterable[Any], outcome: str, reason: str | None, by: int | None) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -45,6 +46,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     technical.add_argument("client", help="client id in Keycloak")
     technical.add_argument("username", help="name of the technical user, who is made if need be")
     technical.add_argument("--role", action="append", default=[], help="key of a role; may be repeated; the user has exactly these")
+    reset = add("reset-password", reset_password, "set a local password anew, shown once; every session of the person ends")
+    reset.add_argument("username")
     jobs = add("jobs", run_job, "list the jobs that run by the clock, or run one now")
     jobs.add_argument("name", nargs="?")
     verify = add("verify-audit", verify_audit, "verify the sealed history against itself and its anchors; exit code 1 when it was altered")
@@ -125,6 +128,29 @@ def create_admin(options: argparse.Namespace) -> int:
     print(f"{options.username} can administrate the portal")
     if not settings().local_accounts:
         print("sign-in with a password is off: set SHUNIU_LOCAL_ACCOUNTS=true and restart the portal while it is needed")
+    return 0
+
+
+def reset_password(options: argparse.Namespace) -> int:
+    from sqlalchemy import func, select
+
+    from portal.app import create_app
+    from portal.kernel.db import unrestricted
+    from portal.kernel.document import User
+    from security import accounts, emergency, signins
+
+    if options.username == emergency.USERNAME:
+        print("the emergency access has a command of its own: break-glass", file=sys.stderr)
+        return 1
+    with create_app().app_context(), unrestricted("local password set anew from the command line") as s:
+        found = s.execute(select(User.id, User.username).where(func.lower(User.username) == options.username.lower())).one_or_none()
+        if found is None:
+            print(f"nobody is called {options.username}", file=sys.stderr)
+            return 1
+        password = secrets.token_urlsafe(15)
+        accounts.set_password(found.id, password)
+        signins.record(s, "reset", found.id, found.username, way="password")
+    print(f"password of {found.username}, shown this once: {password}")
     return 0
 
 

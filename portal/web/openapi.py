@@ -289,6 +289,9 @@ def _sessions(schemas: Schema) -> Schema:
         f"{base}/actions/end": {
             "post": _operation("end_sessions", _("End session"), tag, {"type": "object"}, body=sessions.MANY, errors=(404, 422))
         },
+        f"{base}/actions/demand-password": {
+            "post": _operation("demand_password", _("Demand a new password"), tag, {"type": "object"}, body=sessions.ONE, errors=(409, 422))
+        },
     }
 
 

@@ -13,13 +13,14 @@ from sqlalchemy import select
 
 from portal.kernel.db import session
 from portal.kernel.document import User
-from portal.kernel.errors import BadRequest, Forbidden, Invalid, NotFound
+from portal.kernel.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal
 from portal.kernel.i18n import _, _l
+from portal.kernel.settings import settings
 from portal.web import registry, rows
 from portal.web.access import MAX_ID, route, signed_in
 from portal.web.page import Page
 from portal.web.resource import API, MAX_BULK, answer, object_body
-from security import sessions, signins
+from security import keycloak, sessions, signins
 from security.manager import allowed
 from security.sessions import ServerSession
 from security.signins import SignIn
@@ -115,6 +116,14 @@ def end_all(user_id: int) -> int:
     return sessions.end_of_person(user_id, by=me, keep=context().session_id if user_id == me else None)
 
 
+def demand_password(user_id: int) -> int:
+    """Have *user_id* choose a new password; every session ends at once.  Raises Forbidden, Refusal.  The number ended."""
+    me = _mine()
+    if not allowed("reset", NAME):
+        raise Forbidden(_("Your roles do not include this."))
+    return keycloak.demand_password(user_id, by=me)
+
+
 def _may_end() -> None:
     if not allowed("end", NAME):
         raise Forbidden(_("Your roles do not include this."))
@@ -168,6 +177,7 @@ class Sessions(Page):
             more_url=more,
             newest_url=f"{self.route_base}/{f'?person={user_id}' if user_id else ''}" if after else None,
             can_end=allowed("end", NAME),
+            can_reset=allowed("reset", NAME) and not settings().local_accounts,
         )
 
     @route("/end", methods=("POST",), verb="end")
@@ -182,8 +192,17 @@ class Sessions(Page):
         count = end_all(_ids(request.form.getlist("user_id"))[0])
         return self._back(_("%(n)s sessions ended.", n=count))
 
-    def _back(self, said: str) -> Any:
-        flash(said, "success")
+    @route("/demand-password", methods=("POST",), verb="reset")
+    def demand_password(self) -> Any:
+        """Ends every session of a person, who then has to choose a new password."""
+        try:
+            count = demand_password(_ids(request.form.getlist("user_id"))[0])
+        except Refusal as problem:
+            return self._back(str(problem), "danger")
+        return self._back(_("A new password has to be chosen at the next sign-in. Sessions ended: %(n)s.", n=count))
+
+    def _back(self, said: str, tone: str = "success") -> Any:
+        flash(said, tone)
         person = request.form.get("person", "")
         return redirect(f"{self.route_base}/{f'?person={person}' if person.isdecimal() else ''}", 303)
 
@@ -286,6 +305,14 @@ class SessionResource(BaseApi):  # type: ignore[misc]
             return answer({"ended": end_all(given["user_id"])})
         raise Invalid({"ids": _("Give either ids or user_id.")})
 
+    @route("/actions/demand-password", methods=("POST",), verb="reset")
+    def demand_password(self) -> Response:
+        """`{"user_id": 7}`: every session of the person ends, and a new password has to be chosen at the next sign-in."""
+        given = object_body()
+        if set(given) != {"user_id"} or type(given["user_id"]) is not int or not 0 < given["user_id"] < 2**31:
+            raise Invalid({"user_id": _("This is not a valid value.")})
+        return answer({"user_id": given["user_id"], "ended": demand_password(given["user_id"])})
+
 
 # -------------------------------------------------------------------- for the OpenAPI document
 _ID = {"type": "integer", "format": "int64"}
@@ -311,3 +338,4 @@ MANY: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {"ids": {"type": "array", "items": _ID}, "user_id": _ID},
 }
+ONE: dict[str, Any] = {"type": "object", "additionalProperties": False, "required": ["user_id"], "properties": {"user_id": _ID}}

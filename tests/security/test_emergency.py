@@ -177,6 +177,16 @@ def test_five_wrong_passwords_lock(client_as: Clients, password: str, superuser:
     assert sign_in(client_as(None), password).status_code == 303
 
 
+def test_opened_anew_it_is_not_locked_by_what_was_tried_before(
+    client_as: Clients, password: str, command: Callable[..., str], superuser: Any
+) -> None:
+    for _ in range(accounts.LOCK_AFTER + 2):
+        sign_in(client_as(None), "wrong")
+    assert history(superuser)[-2:] == ["wrong_password", "locked"], "trying on while it is locked leaves one line"
+    again = SHOWN.search(command("--enable"))
+    assert again and sign_in(client_as(None), again[1]).status_code == 303
+
+
 def test_leaders_and_security_administrators_are_told(
     client_as: Clients, password: str, command: Callable[..., str], superuser: Any
 ) -> None:

@@ -1,6 +1,7 @@
 """Limits on sign-ins, refused access tokens and exports: named, fixed, said in words with the time to wait."""
 
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -123,3 +124,32 @@ def test_without_redis_it_is_counted_here(app: Flask, settings: Settings) -> Non
 def test_the_limits_of_the_product_leave_room_for_an_office() -> None:
     assert set(LIMITS) == {"login", "token", "export"}
     assert all(str(limit.words) for limit in LIMITS.values())
+
+
+def test_a_redis_that_hangs_holds_nobody_up_for_long(app: Flask, settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls and never answers
+        active.use(settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{silent.getsockname()[1]}/0"}))
+        rates.forget()
+        try:
+            begun = time.monotonic()
+            assert [rates.exceeded("export", "somebody else") for _ in range(3)] == [None] * 3
+            assert rates.exceeded("export", "somebody else") is not None
+            assert time.monotonic() - begun < 2.5
+        finally:
+            active.use(settings)
+            rates.forget()
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [("10.0.0.1", "10.0.0.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::ffff:10.0.0.1", "10.0.0.1"), ("", ""), ("unix", "unix")],
+)
+def test_an_ipv6_network_counts_as_one(app: Flask, given: str, counted: str) -> None:
+    with app.test_request_context("/", environ_base={"REMOTE_ADDR": given}):
+        assert rates.address() == counted
+
+
+def test_whoever_writes_another_address_into_the_request_is_counted_by_the_own_one(client_as: Clients) -> None:
+    for n in range(3):
+        client_as(None).get("/login/", environ_base={"REMOTE_ADDR": "10.0.5.1"}, headers={"X-Forwarded-For": f"10.7.7.{n}"})
+    refused(client_as(None).get("/login/", environ_base={"REMOTE_ADDR": "10.0.5.1"}, headers={"X-Forwarded-For": "10.8.8.8"}))
