@@ -118,12 +118,12 @@ def from_request() -> dict[str, str | None]:
     """Address and browser of the request at hand."""
     if not has_request_context():
         return {"ip": None, "user_agent": None}
-    return {"ip": request.remote_addr, "user_agent": one_line(request.headers.get("User-Agent")) or None}
+    return {"ip": request.remote_addr, "user_agent": one_line(request.headers.get("User-Agent"), 300) or None}
 
 
-def one_line(given: Any) -> str:
-    """What somebody typed or sent as one printable line of at most 200 characters: it is kept before anybody has signed in."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(given or "")[:1000]).split())[:200]
+def one_line(given: Any, longest: int = 64) -> str:
+    """What somebody typed or sent as one printable line of at most *longest* characters: it is kept before anybody has signed in."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(given or "")[: 2 * longest]).split())[:longest]
 
 
 def record(s: Session, outcome: str, user_id: int | None = None, username: Any = None, subject: Any = None, **more: Any) -> int:
