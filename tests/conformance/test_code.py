@@ -27,7 +27,6 @@ UNRESTRICTED = {
     "portal/notify/screens/operation.py": "jobs and queues, for administrators; no business rows",
     "portal/notify/deliveries.py": "sending what was decided; the words are rendered as the receiver",
     "portal/notify/notices.py": "notices are written for others; the words are rendered as the receiver",
-    "portal/notify/account_notices.py": "administrators are told of sign-ins with nobody behind them",
     "security/trail.py": "an auditor reads what became of records; page and REST check the permission, secrets are left out",
     "security/verification.py": "verifying the whole history; the auditor's page gets counts and places",
     "security/accounts.py": "signing in: nobody is known yet",
