@@ -1,6 +1,5 @@
 """Limits on sign-ins, refused access tokens and exports: named, fixed, said in words with the time to wait."""
 
-import os
 import socket
 import time
 import uuid
@@ -15,6 +14,7 @@ from portal.kernel import settings as active
 from portal.kernel.errors import TooMany
 from security import rates
 from security.rates import LIMITS, Limit
+from tests.factories.servers import needed
 
 Clients = Callable[[str | None], Any]
 
@@ -29,10 +29,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def in_redis(app: Flask, settings: Settings) -> Iterator[str]:
     """The counters are kept in the real Redis."""
-    url = os.environ.get("SHUNIU_TEST_REDIS_URL")
-    if not url:
-        assert not os.environ.get("CI"), "Redis is missing"
-        pytest.skip("Redis is missing (SHUNIU_TEST_REDIS_URL is not set)")
+    url = needed("SHUNIU_TEST_REDIS_URL", "Redis")
     active.use(settings.model_copy(update={"redis_url": url}))
     yield url
     active.use(settings)
