@@ -1,10 +1,9 @@
 """Accounts, pages and REST for administrators: find one, see its roles, sign-ins and sessions, switch it off and on (POR-12)."""
 
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, flash, redirect, request
-from flask_appbuilder.api import BaseApi
 
 from portal.kernel.errors import BadRequest, Invalid
 from portal.kernel.i18n import _, _l, tr
@@ -13,7 +12,7 @@ from portal.web.access import require, route
 from portal.web.accountstore import AccountView
 from portal.web.fields import fields_of
 from portal.web.page import Page
-from portal.web.resource import API, answer, object_body
+from portal.web.resource import Endpoints, answer, object_body
 from security.manager import allowed
 from security.signins import SignIn
 
@@ -146,15 +145,8 @@ def _shown(a: AccountView, labels: dict[str, str]) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------- for programs
-class AccountResource(BaseApi):  # type: ignore[misc]
+class AccountEndpoints(Endpoints, at="accounts", name=NAME):
     """`/api/v1/accounts/`: who can sign in; switching off acts at once. Roles are given under `/api/v1/roles/`."""
-
-    resource_name = "accounts"
-    route_base = f"{API}/accounts"
-    class_permission_name = NAME
-    previous_class_permission_name = NAME
-    csrf_exempt: ClassVar[bool] = False
-    allow_browser_login = True
 
     @route("/")
     def get_list(self) -> Response:

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, flash, redirect, request
-from flask_appbuilder.api import BaseApi
 
 from portal.kernel import calendar, jobs
 from portal.kernel.document import User, records
@@ -15,7 +14,7 @@ from portal.kernel.i18n import _, _l
 from portal.web import history, query, rows, words
 from portal.web.access import MAX_ID, route
 from portal.web.page import Page
-from portal.web.resource import API, answer
+from portal.web.resource import Endpoints, answer
 from security import trail, verification
 from security.manager import allowed
 from security.sealing import AuditCheck
@@ -166,15 +165,8 @@ FILTERS: dict[tuple[str, str], tuple[str, Parse]] = {
 MAX_SIZE = 200
 
 
-class AuditLogResource(BaseApi):  # type: ignore[misc]
+class AuditLogEndpoints(Endpoints, at="audit-log", name=trail.NAME):
     """`/api/v1/audit-log/`: entries by record (with its parts), person and period; read only."""
-
-    resource_name = "audit-log"
-    route_base = f"{API}/audit-log"
-    class_permission_name = trail.NAME
-    previous_class_permission_name = trail.NAME
-    csrf_exempt: ClassVar[bool] = False
-    allow_browser_login = True
 
     @route("/")
     def get_list(self) -> Response:

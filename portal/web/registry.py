@@ -1,14 +1,15 @@
-"""Which screens, resources and pages there are: filled when the classes are declared, read when the application is made."""
+"""Which screens, resources, endpoints and pages there are: filled when the classes are declared, read when the application is made."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from portal.web.page import Page
-    from portal.web.resource import Resource
+    from portal.web.resource import Endpoints, Resource
     from portal.web.screen import Screen
 
 screens: dict[type[Any], "type[Screen]"] = {}
 resources: dict[str, "type[Resource]"] = {}
+endpoints: dict[str, "type[Endpoints]"] = {}
 pages: dict[str, "type[Page]"] = {}
 _person_page = ""
 

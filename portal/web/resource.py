@@ -23,13 +23,31 @@ MAX_BULK = 200
 API = "/api/v1"
 
 
-class Resource(Declared, BaseApi):  # type: ignore[misc]
-    """`class ReportLines(Resource, model=ReportLine): resource_name = "daily-report-lines"`."""
+class Api(BaseApi):  # type: ignore[misc]
+    """What all of REST has in common."""
 
-    resource_name: ClassVar[str] = ""
     csrf_exempt: ClassVar[bool] = False
     """Cookie callers need X-CSRFToken like every page (FAB would exempt them)."""
     allow_browser_login = True
+
+
+class Endpoints(Api):
+    """REST that is no list of one model: `class SessionEndpoints(Endpoints, at="sessions", name="security.Session")`.
+
+    *at* is the address behind `/api/v1/`; its routes ask for permissions on *name*, as those of a `Page` of that name do.
+    """
+
+    def __init_subclass__(cls, *, at: str, name: str, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.resource_name, cls.route_base = at, f"{API}/{at}"
+        cls.class_permission_name = cls.previous_class_permission_name = name
+        registry.endpoints[at] = cls
+
+
+class Resource(Declared, Api):
+    """`class ReportLines(Resource, model=ReportLine): resource_name = "daily-report-lines"`."""
+
+    resource_name: ClassVar[str] = ""
 
     def __init_subclass__(cls, model: type[Any] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

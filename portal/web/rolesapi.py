@@ -1,31 +1,23 @@
 """Roles for programs: what the pages of administrators do, through the same functions."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import Response, request
-from flask_appbuilder.api import BaseApi
 from sqlalchemy import func, select
 
 from portal.kernel.errors import Conflict, Invalid
 from portal.kernel.i18n import LANGUAGES, _
 from portal.web import rolestore, rows
 from portal.web.access import route
-from portal.web.resource import API, answer, if_match, object_body
+from portal.web.resource import Endpoints, answer, if_match, object_body
 from security.roles import Epoch
 from security.visibility import acting, context
 
 MAX_CHANGES = 2000
 
 
-class RoleResource(BaseApi):  # type: ignore[misc]
+class RoleEndpoints(Endpoints, at="roles", name="security.Role"):
     """`/api/v1/roles/`: roles by key; If-Match is the count of changes of all roles, which every answer gives as ETag."""
-
-    resource_name = "roles"
-    route_base = f"{API}/roles"
-    class_permission_name = "security.Role"
-    previous_class_permission_name = "security.Role"
-    csrf_exempt: ClassVar[bool] = False
-    allow_browser_login = True
 
     @route("/")
     def get_list(self) -> Response:

@@ -5,10 +5,9 @@ What is shown never holds a token or its hash: the person's database role cannot
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import Response, flash, redirect, request
-from flask_appbuilder.api import BaseApi
 from sqlalchemy import select
 
 from portal.kernel.db import session
@@ -19,7 +18,7 @@ from portal.kernel.settings import settings
 from portal.web import registry, rows
 from portal.web.access import MAX_ID, route, signed_in
 from portal.web.page import Page
-from portal.web.resource import API, MAX_BULK, answer, object_body
+from portal.web.resource import MAX_BULK, Endpoints, answer, object_body
 from security import keycloak, sessions, signins
 from security.manager import allowed
 from security.sessions import ServerSession
@@ -269,15 +268,8 @@ class Account(Page):
 
 
 # -------------------------------------------------------------------- for programs
-class SessionResource(BaseApi):  # type: ignore[misc]
+class SessionEndpoints(Endpoints, at="sessions", name=NAME):
     """`/api/v1/sessions/`: the caller's open sessions, everybody's for those who may see them; ending acts at once."""
-
-    resource_name = "sessions"
-    route_base = f"{API}/sessions"
-    class_permission_name = NAME
-    previous_class_permission_name = NAME
-    csrf_exempt: ClassVar[bool] = False
-    allow_browser_login = True
 
     @route("/", verb="")
     def get_list(self) -> Response:

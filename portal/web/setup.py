@@ -14,15 +14,10 @@ from portal.web import assets, errors, headers, health, lookup, openapi, prefere
 from portal.web import home as home
 from portal.web import signins as signins
 from portal.web import whosees as whosees
-from portal.web.accounts import AccountResource
-from portal.web.auditlog import AuditLogResource
-from portal.web.rolesapi import RoleResource
-from portal.web.sessions import SessionResource
-from portal.web.whoseesapi import VisibilityResource
 
 
 def install(app: Flask, builder: AppBuilder) -> None:
-    """Headers, errors, health, templates, and every declared page, screen and resource. Raises LookupError for a wrong column name."""
+    """Headers, errors, health, templates, and every declared page, screen, resource and other endpoint. Raises LookupError for a wrong column name."""
     headers.install(app, settings())
     health.install(app)
     errors.install(app)
@@ -41,11 +36,8 @@ def install(app: Flask, builder: AppBuilder) -> None:
     for resource in registry.resources.values():
         resource.check_declaration()
         builder.add_api(resource)
-    builder.add_api(RoleResource)
-    builder.add_api(VisibilityResource)
-    builder.add_api(AuditLogResource)
-    builder.add_api(SessionResource)
-    builder.add_api(AccountResource)
+    for endpoints in registry.endpoints.values():
+        builder.add_api(endpoints)
 
 
 def templates(app: Flask) -> None:

@@ -1,28 +1,20 @@
 """Who sees what, and why, for programs: the answers of the page."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import Response, request
-from flask_appbuilder.api import BaseApi
 
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l
 from portal.web import whosees
 from portal.web.access import route
 from portal.web.paging import MAX_SIZE
-from portal.web.resource import API, answer
+from portal.web.resource import Endpoints, answer
 from security.explain import Found, Person
 
 
-class VisibilityResource(BaseApi):  # type: ignore[misc]
+class VisibilityEndpoints(Endpoints, at="visibility", name=whosees.PERMISSION):
     """`/api/v1/visibility/`: the person by `person_id`, the record by `type` (`project.Project`) and `record` (id or number)."""
-
-    resource_name = "visibility"
-    route_base = f"{API}/visibility"
-    class_permission_name = whosees.PERMISSION
-    previous_class_permission_name = whosees.PERMISSION
-    csrf_exempt: ClassVar[bool] = False
-    allow_browser_login = True
 
     @route("/check")
     def check(self) -> Response:
