@@ -19,7 +19,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from portal.kernel import outbox
 from portal.kernel.db import Session, session, unrestricted
 from portal.kernel.settings import settings
-from security import roles, sessions
+from security import delegation, roles, sessions
 from security.sessions import Account, RoleWrite
 from security.signins import SignIn, one_line, record, record_locked
 
@@ -286,3 +286,4 @@ def set_active(user_id: int, active: bool) -> None:
     session().execute(change.execution_options(synchronize_session=False))
     if not active:
         sessions.end_with_account(user_id, "switched off")
+        delegation.end_with_account(user_id, "switched off")

@@ -101,6 +101,7 @@ EMPLOYEE = (
     "view:kernel.LegalEntity",
     "view:kernel.WorkingDay",
     "view:security.SignIn",
+    "view,add,end:security.Delegation",
 )
 
 BUILT_IN = (

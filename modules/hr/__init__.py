@@ -20,13 +20,13 @@ with recursive headed(id) as (
 )"""
 
 
-@context("headed_departments")
+@context("headed_departments", lend="people")
 def headed_departments() -> str:
     """Ids of the departments *me* heads today, with their subtrees."""
     return f"{_HEADED} select id from headed"  # noqa: S608 - constant text
 
 
-@context("staff")
+@context("staff", lend="people", people=True)
 def staff() -> str:
     """User ids of the people *me* answers for today, *me* included."""
     return f"{_HEADED} select e.user_id from hr_employee e join headed on e.department_id = headed.id union select me"  # noqa: S608 - constant text

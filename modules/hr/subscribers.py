@@ -1,5 +1,7 @@
 """Whom HR tells what, and how sign-in finds an employee."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 
 from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
@@ -8,6 +10,7 @@ from portal.kernel.db import session
 from portal.kernel.errors import Refusal
 from portal.kernel.events import on
 from portal.kernel.i18n import _, _l
+from portal.kernel.people import employment
 from portal.notify import notice_kind, notify
 from security.accounts import employee_finder, return_guard
 from security.keycloak import set_enabled
@@ -49,6 +52,12 @@ def not_somebody_who_left(user_id: int) -> None:
     """Whoever left comes back by being hired again, not by switching on the account."""
     if session().scalar(select(Employee.id).where(Employee.user_id == user_id, ~Employee.active)) is not None:
         raise Refusal(_("This person does not work here; HR hires the person again, then the account opens by itself."), code="left")
+
+
+@employment
+def employed(user_ids: Iterable[int]) -> set[int]:
+    """Those of *user_ids* who work here today."""
+    return set(session().scalars(select(Employee.user_id).where(Employee.user_id.in_(list(user_ids)), Employee.active)))
 
 
 @on(LeaveSubmitted)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from portal.kernel import people
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.events import on
@@ -14,6 +15,7 @@ from portal.notify.notices import notice_kind, notify
 from portal.web import words
 from portal.web.rolestore import OwnAccessWidened
 from security.accounts import on_unlinked_login
+from security.delegation import Delegation, DelegationEnded, DelegationGiven
 from security.emergency import Event, on_emergency
 from security.verification import AuditBroken
 
@@ -117,3 +119,62 @@ def tell_guardians(event: AuditBroken) -> None:
     """Whoever could have done it is not the only one to hear of it; once a day, however often it is verified (VIS-13)."""
     params = {name: "–" if value is None else str(value) for name, value in vars(event).items()}
     notify(session().scalars(_GUARDIANS).all(), "security.history_altered", params=params, key=f"security.history_altered:{today()}")
+
+
+# ------------------------------------------------------------------ deputies
+notice_kind(
+    "security.delegation_given",
+    label=_l("Deputy named"),
+    title=_l("From %(from_day)s until %(to_day)s (not included) %(deputy)s sees for %(giver)s"),
+    body=_l("Entered by %(by)s. Reason: %(reason)s"),
+    url="/delegations/%(id)s",
+)
+notice_kind(
+    "security.delegation_for_absent",
+    label=_l("An administrator named a deputy for somebody"),
+    title=_l("%(by)s made %(deputy)s the deputy of %(giver)s, from %(from_day)s until %(to_day)s (not included)"),
+    body=_l("Reason: %(reason)s"),
+    tone="warn",
+)
+notice_kind(
+    "security.delegation_ended",
+    label=_l("Deputy's time ended early"),
+    title=_l("%(deputy)s no longer sees for %(giver)s"),
+    body=_l("Ended by %(by)s. %(reason)s"),
+    url="/delegations/%(id)s",
+)
+
+
+@on(DelegationGiven)
+def tell_deputy(event: DelegationGiven) -> None:
+    """Both hear of it. When an administrator entered it, those who answer for the absent person do too, else the company's leaders."""
+    params = _deputies(event)
+    notify([event.giver_id, event.deputy_id], "security.delegation_given", None, params, key=f"security.delegation_given:{event.id}")
+    if event.by != event.giver_id:
+        own = {event.by, event.deputy_id, event.giver_id}
+        above = [u for u in people.heads_of(event.giver_id) if u not in own]
+        above = above or [u for u in session().scalars(_LEADERS, {"by": event.by}) if u not in own]
+        notify(above, "security.delegation_for_absent", None, params, key=f"security.delegation_for_absent:{event.id}")
+
+
+@on(DelegationEnded)
+def tell_ended(event: DelegationEnded) -> None:
+    """Both hear that it is over before its time."""
+    params = _deputies(event)
+    notify([event.giver_id, event.deputy_id], "security.delegation_ended", None, params, key=f"security.delegation_ended:{event.id}")
+
+
+def _deputies(event: DelegationGiven | DelegationEnded) -> dict[str, Any]:
+    row = session().get_one(Delegation, event.id)
+    whole = text("select id, last_name || first_name from ab_user where id = any(:ids)")
+    names = dict(session().execute(whole, {"ids": [event.giver_id, event.deputy_id, event.by or 0]}).tuples().all())
+    reason = row.reason if isinstance(event, DelegationGiven) else row.end_reason if event.by is not None else None
+    return {
+        "giver": names.get(event.giver_id, ""),
+        "deputy": names.get(event.deputy_id, ""),
+        "by": names.get(event.by or 0, "–"),
+        "from_day": row.from_day.isoformat(),
+        "to_day": row.to_day.isoformat(),
+        "reason": reason or "",
+        "id": event.id,
+    }

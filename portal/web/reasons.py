@@ -93,9 +93,20 @@ def _formula(model: type[Record], formula: Formula) -> str:
     return str(_(" and ") if joint == "and" else _(" or ")).join(said)
 
 
+def _said(context: str, via: str, named: dict[str, Any]) -> str:
+    return str(memberships[context].words[via]) % {k: tr(v) for k, v in named.items()}
+
+
 def membership_text(m: Membership) -> str:
     """`Head of 研发部, since 2025-03-01`."""
-    said = str(memberships[m.context].words[m.via]) % {k: tr(v) for k, v in m.named.items()}
+    if m.via == "deputy":
+        own = _said(m.context, m.named["via"], m.named["named"])
+        end = words.day(m.to_day) if m.to_day else ""
+        begin = words.day(m.from_day) if m.from_day else ""
+        who = m.named["giver"]
+        said = _("Through %(giver)s (%(own)s), who lets this person see it", giver=who, own=own)
+        return str(_("%(what)s, from %(begin)s until %(end)s (not included)", what=said, begin=begin, end=end))
+    said = _said(m.context, m.via, m.named)
     if m.from_day is None:
         return said
     if m.to_day is None:

@@ -59,6 +59,11 @@ def decides(o: Oracle, me: int, row: Row) -> bool:
     return as_manager or (row["decider"] in ("head", "either") and me in o.answer_for(row["author_id"]))
 
 
+def watches(o: Oracle, me: int) -> bool:
+    """Looks after access or audits it; that auditors do not end anything is their role's permission."""
+    return bool(o.held[me] & {"system_admin", "security_admin", "auditor"})
+
+
 def concerned(o: Oracle, me: int, row: Row) -> bool:
     """Manager of the project, head of the person or department, receiver, the one it is assigned to; seeing everything is not enough."""
     staff = row["user_id"] is not None and (row["user_id"] == me or me in o.heads_above(row["user_id"]))
@@ -113,6 +118,8 @@ MAY: dict[str, Words] = {
     "notify.Warning_.assign": concerned,
     "notify.Warning_.close": concerned,
     "notify.Notice.read": own("receiver_id"),
+    "security.Delegation.end": lambda o, me, row: me in (row["giver_id"], row["deputy_id"]) and row["ended_at"] is None,
+    "security.Delegation.revoke": lambda o, me, row: watches(o, me) and row["ended_at"] is None,
 }
 
 

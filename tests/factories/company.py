@@ -48,6 +48,9 @@ PEOPLE: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "ex.member": ("丁", "昨", "SAL", ()),  # membership ended yesterday
     "future.member": ("魏", "明", "SAL", ()),  # membership begins tomorrow
     "blind.member": ("薛", "暗", "SAL", ()),  # a role on the project that does not open it
+    "deputy.one": ("苗", "代", "ADM", ()),  # sees for pm.chen by projects and for head.rd by people
+    "deputy.late": ("章", "迟", "ADM", ()),  # every period over, ended early or not begun
+    "deputy.two": ("鲍", "链", "ADM", ()),  # deputy of deputy.one, who has nothing of the own to show
     "leaver": ("叶", "去", "PLT", ()),  # account no longer active
 }
 DEPARTMENTS = {"HQ": None, "RD": "HQ", "PLT": "RD", "BE": "PLT", "BE1": "BE", "SAL": "HQ", "ADM": "HQ"}
@@ -321,8 +324,25 @@ def _web(s: Any, ids: Ids) -> None:
 
 
 def _security(s: Any, ids: Ids) -> None:
+    from security.delegation import Delegation
     from security.signins import SignIn
 
+    lent = [
+        ("pm.chen", "deputy.one", -3, 4, True, False),
+        ("head.rd", "deputy.one", 0, 1, False, True),
+        ("head.rd", "deputy.late", -9, 0, True, True),  # until today: half-open, so it is over
+        ("ceo", "deputy.late", 1, 9, True, True),
+        ("pm.li", "deputy.late", -9, 9, True, True),  # ended early below
+        ("deputy.one", "deputy.two", -3, 4, True, True),
+        ("leaver", "deputy.two", -3, 4, True, True),
+    ]
+    for giver, deputy, begins, ends, projects, people in lent:
+        row = Delegation(
+            giver_id=ids.users[giver], deputy_id=ids.users[deputy], from_day=ids.day(begins), to_day=ids.day(ends),
+            projects=projects, people=people, reason=f"{giver} is away",
+        )  # fmt: skip
+        row.ended_at = datetime.now(UTC) if giver == "pm.li" else None
+        s.add(row)
     for username, outcome in (("member.wang", "ok"), ("pm.chen", "wrong_password"), ("hr", "ok"), ("leaver", "inactive")):
         s.add(SignIn(user_id=ids.users[username], username=username, outcome=outcome, way="keycloak", ip="10.0.0.7"))
     s.add(SignIn(outcome="unlinked", username="stranger", way="keycloak", ip="10.0.0.8"))

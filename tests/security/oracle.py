@@ -60,7 +60,15 @@ class Oracle:
         self.today = datetime.now(ZoneInfo(zone)).date()
         cursor = conn.cursor(row_factory=dict_row)
         self.rows: dict[str, list[Row]] = {t: cursor.execute(f'select * from "{t}"').fetchall() for t in tables}
+        # who is whose deputy today, by axis: what the giver sees of it, the deputy sees too (VIS-11)
+        self.lent: dict[str, set[tuple[int, int]]] = {"projects": set(), "people": set()}
         people = cursor.execute("select id, username from ab_user where active").fetchall()
+        working = {p["id"] for p in people}
+        for d in self.rows["security_delegation"]:
+            if d["ended_at"] is None and self.today_in(d) and d["giver_id"] in working:
+                for axis in self.lent:
+                    if d[axis]:
+                        self.lent[axis].add((d["giver_id"], d["deputy_id"]))
         self.people: dict[str, int] = {p["username"]: p["id"] for p in people}
         self.held: dict[int, set[str]] = {p["id"]: set() for p in people}
         for r in cursor.execute("select x.user_id, r.name from ab_user_role x join ab_role r on r.id = x.role_id").fetchall():
@@ -122,7 +130,34 @@ class Oracle:
         manager = next(d["manager_id"] for d in self.rows["project_domain"] if d["id"] == p["domain_id"])
         return me in (p["pm_id"], manager)
 
+    # -------------------------------------------------------------- the two axes, with what others let one see
+    def lend_to(self, me: int, axis: str) -> set[int]:
+        """Those as whose deputy *me* sees; only what is their own passes on, so nobody sees through two."""
+        return {giver for giver, deputy in self.lent[axis] if deputy == me}
+
+    def sees_as_manager(self, me: int, project: int | None) -> bool:
+        return any(self.answers_for(who, project) for who in {me} | self.lend_to(me, "projects"))
+
+    def sees_as_head(self, me: int, person: int | None) -> bool:
+        """Heads the person, or is the deputy of one who does; nobody's own matters pass on."""
+        if person is None:
+            return False
+        above = self.heads_above(person)
+        return me in above or bool((self.lend_to(me, "people") - {person}) & above)
+
+    def sees_staff(self, me: int, person: int | None) -> bool:
+        return self.staff(me, person) or self.sees_as_head(me, person)
+
+    def sees_departments(self, me: int) -> set[int]:
+        return set().union(*(self.departments_of(who) for who in {me} | self.lend_to(me, "people")))
+
     def sees_project(self, me: int, project: int | None) -> bool:
+        return self.on_project(me, project) or any(
+            self.on_project(who, project, as_role=False) for who in self.lend_to(me, "projects")
+        )  # fmt: skip
+
+    def on_project(self, me: int, project: int | None, as_role: bool = True) -> bool:
+        """On the team in a role that opens it, answering for it or, by role, seeing all of them."""
         if project is None:
             return False
         opens = {r["id"] for r in self.rows["project_role"] if r["grants_view"]}
@@ -130,7 +165,7 @@ class Oracle:
             m["project_id"] == project and m["user_id"] == me and m["role_id"] in opens and self.today_in(m)
             for m in self.rows["project_member"]
         )
-        return on_team or self.answers_for(me, project) or self.all_projects(me)
+        return on_team or self.answers_for(me, project) or (as_role and self.all_projects(me))
 
     def all_projects(self, me: int) -> bool:
         return bool(self.held[me] & {"leader", "qa"})
@@ -150,7 +185,7 @@ class Oracle:
         if table in OPEN_TO_EVERYBODY:
             return True
         if table in STAFF:
-            return self.staff(me, row[STAFF[table]])
+            return self.sees_staff(me, row[STAFF[table]])
         if table in PROJECT:
             return self.sees_project(me, row[PROJECT[table]])
         if table in OWN:
@@ -162,6 +197,10 @@ class Oracle:
 
     def _hr_employee_private(self, me: int, row: Row) -> bool:
         return bool(row["user_id"] == me or "hr" in self.held[me])
+
+    def _security_delegation(self, me: int, row: Row) -> bool:
+        """Both people, and those who look after access or audit it."""
+        return me in (row["giver_id"], row["deputy_id"]) or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
 
     def _kernel_parameter(self, me: int, row: Row) -> bool:
         return not row["secret"] or "system_admin" in self.held[me]
@@ -181,28 +220,28 @@ class Oracle:
 
     def _dailyreport_line(self, me: int, row: Row) -> bool:
         project = row["project_id"]
-        if project is not None and (self.answers_for(me, project) or self.all_projects(me)):
+        if project is not None and (self.sees_as_manager(me, project) or self.all_projects(me)):
             return True
-        return self.staff(me, row["author_id"])
+        return self.sees_staff(me, row["author_id"])
 
     def _dailyreport_line_text(self, me: int, row: Row) -> bool:
         project = row["project_id"]
         if me == row["author_id"]:
             return True
         if project is None:
-            return self.staff(me, row["author_id"])
-        if self.answers_for(me, project) or self.all_projects(me):
+            return self.sees_staff(me, row["author_id"])
+        if self.sees_as_manager(me, project) or self.all_projects(me):
             return True
         # a head who cannot see the project sees its name on the line, nothing else
-        return me in self.heads_above(row["author_id"]) and self.sees_project(me, project)
+        return self.sees_as_head(me, row["author_id"]) and self.sees_project(me, project)
 
     def _notify_warning(self, me: int, row: Row) -> bool:
-        if me in row["receivers"] or row["assignee_id"] == me or row["department_id"] in self.departments_of(me):
+        if me in row["receivers"] or row["assignee_id"] == me or row["department_id"] in self.sees_departments(me):
             return True
         project = row["project_id"]
-        if project is not None and (self.answers_for(me, project) or self.all_projects(me)):
+        if project is not None and (self.sees_as_manager(me, project) or self.all_projects(me)):
             return True
-        return self.staff(me, row["user_id"])
+        return self.sees_staff(me, row["user_id"])
 
     # -------------------------------------------------------------- changing fields
     def changes(self, me: int | None, table: str, row: Row) -> bool:

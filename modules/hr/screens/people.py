@@ -144,7 +144,7 @@ class People(Screen, model=Employee):
                     ],
                 }
             )
-        if record.user_id in context().ids("staff") or "staff" in context().scopes:
+        if record.user_id in context().seen_ids("staff") or "staff" in context().scopes:
             coming = session().scalars(
                 select(Leave)
                 .where(Leave.user_id == record.user_id, Leave.state == "approved", Leave.to_day >= today())
