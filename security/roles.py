@@ -108,7 +108,11 @@ BUILT_IN = (
     BuiltInRole("employee", "员工", "Employee", EMPLOYEE),
     BuiltInRole("leader", "公司领导", "Company leader", ("*:project.*", "view:web.*"), ("projects", "projects_admin")),
     BuiltInRole(
-        "hr", "人力资源", "Human resources", ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement"), ("staff", "staff_admin", "rates")
+        "hr",
+        "人力资源",
+        "Human resources",
+        ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement", "*:security.Handover"),
+        ("staff", "staff_admin", "rates"),
     ),
     BuiltInRole("qa", "质量保证", "Quality assurance", (), ("projects",)),
     BuiltInRole("finance", "财务", "Finance", ("view:hr.GradeRate",), ("rates",)),
@@ -120,9 +124,19 @@ BUILT_IN = (
     BuiltInRole("archivist", "档案管理", "Archivist"),
     BuiltInRole("system_admin", "系统管理员", "System administrator", ADMINISTRATION, ("security", "system")),
     BuiltInRole(
-        "security_admin", "安全管理员", "Security administrator", ("*:security.*", "!*:security.AuditLog"), ("explain", "security")
+        "security_admin",
+        "安全管理员",
+        "Security administrator",
+        ("*:security.*", "!*:security.AuditLog", "!*:security.Handover"),
+        ("explain", "security"),
     ),
-    BuiltInRole("auditor", "审计员", "Auditor", ("view,export:security.*", "verify:security.AuditLog"), ("explain", "security")),
+    BuiltInRole(
+        "auditor",
+        "审计员",
+        "Auditor",
+        ("view,export:security.*", "!*:security.Handover", "verify:security.AuditLog"),
+        ("explain", "security"),
+    ),
 )
 
 

@@ -10,13 +10,15 @@ from portal.kernel import people
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.events import on
-from portal.kernel.i18n import _l
-from portal.notify.notices import notice_kind, notify
+from portal.kernel.handover import kinds
+from portal.kernel.i18n import _, _l, listed
+from portal.notify.notices import Message, notice_kind, notify
 from portal.web import words
 from portal.web.rolestore import OwnAccessWidened
 from security.accounts import on_unlinked_login
 from security.delegation import Delegation, DelegationEnded, DelegationGiven
 from security.emergency import Event, on_emergency
+from security.handover import HandedOver
 from security.verification import AuditBroken
 
 notice_kind(
@@ -178,3 +180,33 @@ def _deputies(event: DelegationGiven | DelegationEnded) -> dict[str, Any]:
         "reason": reason or "",
         "id": event.id,
     }
+
+
+# ------------------------------------------------------------------ handing over
+@notice_kind("security.handed_over", title=_l("Work handed over"))
+def _handed_over(_record: Any, person: str, by: str, parts: list[list[Any]], day: str, reason: str) -> Message:
+    lines = [f"{kinds[key].label if key in kinds else key}: {count} → {receiver}" for key, count, receiver in parts]
+    title = _("%(by)s handed over work of %(person)s", by=by, person=person)
+    body = _("%(what)s. What has a day changes hands on %(day)s. Reason: %(reason)s", what=listed(lines), day=day, reason=reason)
+    return Message(title, body)
+
+
+@on(HandedOver)
+def tell_handed_over(event: HandedOver) -> None:
+    """Both sides and those who head them hear how much of what went where; which records, they see where they may."""
+    each = {event.person_id, *event.receivers.values()}
+    told = {*each, *(h for one in each for h in people.heads_of(one))}
+    whole = text("select id, last_name || first_name from ab_user where id = any(:ids)")
+    names = dict(session().execute(whole, {"ids": [*each, event.by]}).tuples().all())
+    parts = [[key, event.counts[key], names.get(to, "")] for key, to in event.receivers.items()]
+    notify(
+        sorted(told),
+        "security.handed_over",
+        params={
+            "person": names.get(event.person_id, ""),
+            "by": names.get(event.by, ""),
+            "parts": parts,
+            "day": event.day.isoformat(),
+            "reason": event.reason,
+        },
+    )

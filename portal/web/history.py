@@ -7,6 +7,7 @@ from portal.kernel.document import Record, records
 from portal.kernel.i18n import _
 from portal.web import rows, words
 from portal.web.fields import NONE, Field, FieldError, fields_of
+from security import handover
 from security.audit import erased_in, timeline
 from security.trail import TrailEntry
 
@@ -67,7 +68,7 @@ def _trail_entry(e: TrailEntry, model: type[Any] | None, texts: dict[tuple[type[
         "tone": tone,
         "via": e.ip or "",
         "changes": changes,
-        "text": e.reason or "",
+        "text": _reason(e.reason),
         "seq": e.seq,
     }
 
@@ -91,8 +92,18 @@ def _entry(e: Any, model: type[Any] | None, own: type[Any], texts: dict[tuple[ty
     }
 
 
+def _reason(reason: str | None) -> str:
+    """The reason in words people read."""
+    parts = (reason or "").split("|", 3)
+    if len(parts) == 4 and parts[0] == handover.MARK:
+        return str(_("handed over from %(giver)s to %(receiver)s: %(reason)s", giver=parts[1], receiver=parts[2], reason=parts[3]))
+    return reason or ""
+
+
 def _action(e: Any) -> tuple[str, str]:
     old, new = e.old or {}, e.new or {}
+    if (e.reason or "").startswith(f"{handover.MARK}|"):
+        return _reason(e.reason), "info"
     if e.op == "insert":
         return _("created"), "info"
     if e.op == "delete":

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import accounts, auditlog, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
+from portal.web import accounts, auditlog, filters, handover, paging, preferences, registry, rolesapi, sessions, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -92,6 +92,7 @@ def document() -> Schema:
     paths |= _audit_log(schemas)
     paths |= _sessions(schemas)
     paths |= _accounts(schemas)
+    paths |= _handovers(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -319,6 +320,21 @@ def _accounts(schemas: Schema) -> Schema:
             "post": _operation(name, summary, tag, one, parameters=[_PK], body=accounts.REASON, errors=(404, 409, 422))
         }
         for path, (name, summary) in switches.items()
+    }
+
+
+def _handovers(schemas: Schema) -> Schema:
+    schemas["handovers"] = handover.SCHEMA
+    shown = {"$ref": "#/components/schemas/handovers"}
+    day = {"name": "day", "in": "query", "required": False, "schema": {"type": "string", "format": "date"}}
+    tag, words = ["handovers"], _("Hand over work")
+    return {
+        f"{API}/handovers/{{pk}}": {
+            "get": _operation("get_handover", words, tag, shown, parameters=[_PK, day], errors=(404,)),
+            "post": _operation(
+                "run_handover", words, tag, {"type": "object"}, parameters=[_PK], body=handover.BODY, errors=(404, 409, 422)
+            ),
+        }
     }
 
 

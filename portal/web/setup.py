@@ -17,6 +17,7 @@ from portal.web import signins as signins
 from portal.web import whosees as whosees
 from portal.web.accounts import AccountResource
 from portal.web.auditlog import AuditLogResource
+from portal.web.handover import HandoverResource
 from portal.web.rolesapi import RoleResource
 from portal.web.sessions import SessionResource
 from portal.web.whoseesapi import VisibilityResource
@@ -47,6 +48,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
     builder.add_api(AuditLogResource)
     builder.add_api(SessionResource)
     builder.add_api(AccountResource)
+    builder.add_api(HandoverResource)
 
 
 def templates(app: Flask) -> None:

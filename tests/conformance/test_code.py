@@ -38,6 +38,7 @@ UNRESTRICTED = {
     "security/following.py": "role changes made at Keycloak",
     "security/explain.py": "who sees what, and why: how records are called and who belongs where, nothing of what is in them",
     "security/keys.py": "public signing keys",
+    "security/handover.py": "how much somebody answers for: ids and numbers only; the rows are read as the viewer",
     "modules/hr/actions/organisation.py": "department names of a past day, which everybody may know",
     "modules/project/actions.py": "number and name of the projects a person may report on, whose role need not open them",
 }

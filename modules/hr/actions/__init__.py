@@ -11,6 +11,7 @@ from modules.hr.actions.employment import (
     transfer,
     withdraw_transfer,
 )
+from modules.hr.actions.handover import take_headship, take_person
 from modules.hr.actions.joining import EMPLOYED, hire
 from modules.hr.actions.leave import LeaveOn, approve, away, cancel, leave_days, on_leave, reject, submit
 from modules.hr.actions.merging import merge
@@ -63,6 +64,8 @@ __all__ = [
     "rename",
     "set_rate",
     "submit",
+    "take_headship",
+    "take_person",
     "transfer",
     "withdraw_rate",
     "withdraw_transfer",

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from modules.hr.actions import heads_of, heads_on
 from modules.hr.models import Assignment, Department, Employee, EmployeePrivate, Employment, Grade, Leave, Post
-from modules.hr.screens import hiring
+from modules.hr.screens import handover, hiring
 from modules.hr.screens.access import administers
 from portal.kernel.calendar import today
 from portal.kernel.db import session
@@ -134,6 +134,9 @@ class People(Screen, model=Employee):
             headed = select(Department.id, Department.name).where(Department.id.in_(mine)).order_by(Department.code)
             listed = [{"label": _("Department"), "value": name, "url": f"/departments/{pk}"} for pk, name in session().execute(headed)]
             side.append({"title": _("Answers for"), "rows": listed})
+        open_work = handover.box(record)
+        if open_work is not None:
+            side.append(open_work)
         if "security" in context().scopes:
             side.append(
                 {
