@@ -93,7 +93,7 @@ def preview(person_id: int, day: date) -> Preview:
     parts = []
     for kind, versions in found:
         seen: Sequence[Any] = ()
-        if versions and allowed("view", kind.model.permission_name()):
+        if versions and kind.give is not None and allowed("view", kind.model.permission_name()):
             model = cast(Any, kind.model)
             seen = session().scalars(select(model).where(model.id.in_(list(versions))).order_by(model.id).limit(SHOWN)).all()
         parts.append(Part(kind, len(versions), tuple(seen)))
