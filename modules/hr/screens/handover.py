@@ -21,7 +21,7 @@ from portal.web.page import Page, route
 from security import handover
 from security.handover import NAME
 from security.manager import allowed
-from security.visibility import Context
+from security.visibility import Context, context
 
 SINCE = 365
 """Days after somebody has left for which open work is still listed."""
@@ -109,10 +109,12 @@ def _first_day(user_id: int) -> date:
 def leaving() -> list[dict[str, Any]]:
     """Who leaves or has left, as far as the reader knows of it, and still answers for something. Two statements."""
     last = Employment.left_on
+    # the last day is known to HR only; to others whoever does not work here may also be yet to come
+    known = last.is_not(None) if "staff" in context().scopes else ~Employee.active
     asked = (
         select(Employee.id, Employee.user_id, Employee.name, Employee.active, last.label("last_day"))
         .outerjoin(Employment, Employment.employee_id == Employee.id)
-        .where(or_(~Employee.active, last.is_not(None)), or_(last.is_(None), last >= today() - timedelta(days=SINCE)))
+        .where(known, or_(last.is_(None), last >= today() - timedelta(days=SINCE)))
         .order_by(last.desc().nulls_last(), Employee.number)
         .limit(500)
     )
