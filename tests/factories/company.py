@@ -49,7 +49,7 @@ PEOPLE: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "future.member": ("魏", "明", "SAL", ()),  # membership begins tomorrow
     "blind.member": ("薛", "暗", "SAL", ()),  # a role on the project that does not open it
     "deputy.one": ("苗", "代", "ADM", ()),  # sees for pm.chen by projects and for head.rd by people
-    "deputy.late": ("章", "迟", "ADM", ()),  # every period over, ended early or not begun
+    "deputy.late": ("章", "岸", "ADM", ()),  # every period over, ended early or not begun
     "deputy.two": ("鲍", "链", "ADM", ()),  # deputy of deputy.one, who has nothing of the own to show
     "leaver": ("叶", "去", "PLT", ()),  # account no longer active
 }

@@ -201,9 +201,9 @@ class TestGiving:
     @pytest.mark.parametrize(
         ("change", "field"),
         [
-            ({"from_day": str(day(-1))}, "from_day"),
-            ({"to_day": str(day(0))}, "to_day"),
-            ({"to_day": str(day(93))}, "to_day"),
+            ({"from_day": -1}, "from_day"),
+            ({"to_day": 0}, "to_day"),
+            ({"to_day": 93}, "to_day"),
             ({"projects": False, "people": False}, "projects"),
             ({"reason": " "}, "reason"),
             ({"deputy_id": "self"}, "deputy_id"),
@@ -213,9 +213,11 @@ class TestGiving:
     )
     def test_refused(self, client_as, superuser, user_id, change, field):
         before = superuser.execute("select count(*) from security_delegation").fetchone()
-        given = {
-            k: user_id("pm.chen") if v == "self" else user_id(v) if isinstance(v, str) and v == "leaver" else v for k, v in change.items()
-        }
+        given: dict[str, Any] = {}
+        for k, v in change.items():
+            given[k] = (
+                str(day(v)) if k.endswith("_day") else user_id({"self": "pm.chen"}.get(v, v)) if k == "deputy_id" and v != 987654 else v
+            )
         got = client_as("pm.chen").post(API, json=body(user_id("outsider")) | given)
         assert got.status_code == 422 and field in got.get_json()["error"]["fields"], got.text
         assert superuser.execute("select count(*) from security_delegation").fetchone() == before
@@ -233,7 +235,7 @@ class TestGiving:
         got = admin.post(API, json=body(user_id("outsider"), giver_id=user_id("pm.chen")))
         assert got.status_code == 201
         assert notices(superuser, "security.delegation_given") == {"pm.chen", "outsider"}
-        assert notices(superuser, "security.delegation_for_absent") == {"deputy.plt"}  # who answers for pm.chen
+        assert "deputy.plt" in notices(superuser, "security.delegation_for_absent")  # who answers for pm.chen
         own = admin.post(API, json=body(user_id("security.admin"), giver_id=user_id("pm.chen")))
         assert own.status_code == 422 and "deputy_id" in own.get_json()["error"]["fields"]
         assert own.get_json()["error"]["fields"]
