@@ -30,6 +30,7 @@ class Kind:
     dated: bool = False
     follows: Any = ""
     order: int = 100
+    names: Callable[[Any], str] | None = None
 
 
 kinds: dict[str, Kind] = {}
@@ -43,14 +44,15 @@ def handover(
     column: str,
     label: Any,
     *,
-    open: Conditions,
+    open: Conditions,  # noqa: A002
     dated: bool = False,
-    order: int = 100,  # noqa: A002
+    order: int = 100,
+    names: Callable[[Any], str] | None = None,
 ) -> Callable[[Give], Give]:
     """Declares the decorated function as the way to hand over the records of *model* whose *column* names a person."""
 
     def register(f: Give) -> Give:
-        kinds[key] = Kind(key, model, column, label, open, f, dated, "", order)
+        kinds[key] = Kind(key, model, column, label, open, f, dated, "", order, names)
         return f
 
     return register

@@ -35,7 +35,10 @@ def _part(p: Part) -> dict[str, Any]:
         "count": p.count,
         "dated": p.kind.dated,
         "follows": str(p.kind.follows) or None,
-        "records": [{"id": r.id, "label": rows.text_of(r), "url": registry.url_of(type(r), r.id)} for r in p.visible],
+        "records": [
+            {"id": r.id, "label": p.kind.names(r) if p.kind.names else rows.text_of(r), "url": registry.url_of(type(r), r.id)}
+            for r in p.visible
+        ],
         "hidden": p.hidden,
     }
 

@@ -69,6 +69,7 @@ def test_what_one_may_not_see_is_a_number(client_as, user_id):
     heads = client_as("hr").get(f"{API}{user_id('head.rd')}").get_json()
     shown = next(p for p in heads["result"] if p["kind"] == "hr.headships")
     assert shown["count"] == 1 and len(shown["records"]) == 1 and shown["hidden"] == 0
+    assert shown["records"][0]["label"].startswith("部门 RD · ")
     assert client_as("hr").get(f"{API}987654").status_code == 404
 
 

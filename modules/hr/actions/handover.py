@@ -45,7 +45,16 @@ def _headships(c: Any, people: Sequence[int], day: date) -> list[Any]:
     return [c.user_id.in_(people), c.archived_at.is_(None), or_(_lasts(c, day), vacant)]
 
 
-@handover("hr.headships", DepartmentHead, "user_id", _l("Department headships"), open=_headships, dated=True, order=10)
+@handover(
+    "hr.headships",
+    DepartmentHead,
+    "user_id",
+    _l("Department headships"),
+    open=_headships,
+    dated=True,
+    order=10,
+    names=lambda r: f"{r.department} · {r}",
+)
 def take_headship(head: DepartmentHead, receiver: int, day: date) -> None:
     """The receiver answers for the department from *day* on, in the same kind; an own smaller part of it ends that day."""
     s = session()
@@ -74,7 +83,16 @@ def _managed(c: Any, people: Sequence[int], day: date) -> list[Any]:
     return [c.manager_id.in_(people), c.archived_at.is_(None), _lasts(c, day), c.user_id.not_in(people)]
 
 
-@handover("hr.reports", Assignment, "manager_id", _l("People whose manager one is"), open=_managed, dated=True, order=20)
+@handover(
+    "hr.reports",
+    Assignment,
+    "manager_id",
+    _l("People whose manager one is"),
+    open=_managed,
+    dated=True,
+    order=20,
+    names=lambda r: str(r.employee),
+)
 def take_person(place: Assignment, receiver: int, day: date) -> None:
     """The person has the receiver as manager from *day* on; the receiver themself gets the leaving manager's manager."""
     s = session()
