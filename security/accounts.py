@@ -236,6 +236,17 @@ def queue_role(user_id: int, role_key: str, operation: Literal["add", "remove"])
     outbox.enqueue("security.role_writes", {}, key=f"security.role_write:{write}")
 
 
+def tell_roles(user_id: int) -> None:
+    """Have Keycloak know every role *user_id* has here; for an account that was just made or taken over.
+
+    Until then they win over Keycloak's word, which would take them at the first sign-in.
+    """
+    s = session()
+    mine = select(Role.name).join(assoc_user_role, assoc_user_role.c.role_id == Role.id).where(assoc_user_role.c.user_id == user_id)
+    for key in list(s.scalars(mine.where(Role.name.not_in(NOT_MANAGED)).order_by(Role.name))):
+        queue_role(user_id, key, "add")
+
+
 # ------------------------------------------------------------------ local passwords (by flag only)
 LOCK_AFTER, LOCK_AFTER_PER_ADDRESS = 5, 30
 LOCK_FOR = timedelta(minutes=15)

@@ -1,19 +1,34 @@
 """Whom HR tells what, and how sign-in finds an employee."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import aliased
 
-from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
+from modules.hr import rules
+from modules.hr.events import (
+    DepartmentChanged,
+    DepartmentRecoded,
+    EmployeeChanged,
+    EmployeeJoined,
+    EmployeeLeft,
+    EmployeeMoved,
+    HeadAppointed,
+    LeaveDecided,
+    LeaveSubmitted,
+)
 from modules.hr.models import Department, DepartmentHead, Employee, Leave
 from portal.kernel.db import session
+from portal.kernel.document import User
 from portal.kernel.errors import Refusal
 from portal.kernel.events import on
 from portal.kernel.i18n import _, _l
 from portal.kernel.people import employment
 from portal.notify import notice_kind, notify
+from security import expected as directory
 from security.accounts import employee_finder, return_guard
-from security.keycloak import set_enabled
+from security.expected import Person, directory_source
 
 notice_kind(
     "hr.leave_submitted",
@@ -103,13 +118,58 @@ def tell_head(event: HeadAppointed) -> None:
     notify([event.user_id], "hr.head_appointed", None, params, key=f"hr.head_appointed:{row}")
 
 
-@on(EmployeeLeft)
-def close_account(event: EmployeeLeft) -> None:
-    """Keycloak's account of somebody who left is disabled and its sessions there end."""
-    set_enabled(event.user_id, False, key=f"left:{event.employee_id}:{event.last_day.isoformat()}")
+# ------------------------------------------------------------------ accounts at the sign-in service
+@directory_source
+class Staff:
+    """The employees and departments as their accounts and groups at Keycloak should be."""
+
+    def people(self, user_ids: Collection[int] | None = None) -> list[Person]:
+        """Employees present and past; whoever is in a dissolved department is in none."""
+        asked = (
+            select(
+                Employee.user_id, Employee.number, User.username, Employee.name, Employee.work_email,
+                Department.code, Department.archived_at, (Employee.active & User.active).label("active"),
+            )
+            .join(User, User.id == Employee.user_id)
+            .join(Department, Department.id == Employee.department_id)
+            .order_by(Employee.number)
+            .execution_options(include_archived=True)
+        )  # fmt: skip
+        if user_ids is not None:
+            asked = asked.where(Employee.user_id.in_(list(user_ids)))
+        return [self._person(row) for row in session().execute(asked)]
+
+    @staticmethod
+    def _person(row: Any) -> Person:
+        first, last = rules.split_name(row.name)
+        works = row.active and row.archived_at is None
+        return Person(row.user_id, row.number, row.username, first, last, row.work_email, row.code if works else None, row.active)
+
+    def departments(self) -> list[directory.Department]:
+        """Every living department."""
+        parent = aliased(Department)
+        rows = session().execute(
+            select(Department.code, Department.name, parent.code.label("above")).outerjoin(parent, parent.id == Department.parent_id)
+        )
+        return [directory.Department(row.code, row.name, row.above) for row in rows]
 
 
-@on(EmployeeJoined)
-def open_account(event: EmployeeJoined) -> None:
-    """Keycloak's account of somebody who begins (again) is enabled."""
-    set_enabled(event.user_id, True, key=f"joined:{event.employee_id}:{event.day.isoformat()}")
+def account_follows(event: Any) -> None:
+    """The person's account at Keycloak is made, moved, renamed, disabled or enabled, as the person stands by then."""
+    directory.person_changed(event.user_id)
+
+
+for _change in (EmployeeJoined, EmployeeMoved, EmployeeLeft, EmployeeChanged):
+    on(_change)(account_follows)
+
+
+@on(DepartmentChanged)
+def groups_follow(_event: DepartmentChanged) -> None:
+    """The groups at Keycloak follow the organisation."""
+    directory.departments_changed()
+
+
+@on(DepartmentRecoded)
+def group_keeps(event: DepartmentRecoded) -> None:
+    """A department's group stays the same when its code changes."""
+    directory.department_recoded(event.before, event.after)

@@ -30,6 +30,7 @@ VERBS = {
     "run": _l("Run now"),
     "verify": _l("Verify now"),
     "switch": _l("Switch off and on"),
+    "compare": _l("Compare"),
 }
 LAYERS = {"web": _l("Portal"), "notify": _l("Notices and warnings"), "security": _l("Security"), "kernel": _l("Basic data")}
 MAX_CHANGES = 2000

@@ -206,6 +206,7 @@ def found(code: str, name: str, parent_id: int | None, from_day: date | None = N
         s.add(department)
         s.flush()
         s.add(DepartmentPeriod(department_id=department.id, parent_id=parent_id, name=department.name, from_day=day))
+        publish(DepartmentChanged(department.id, department.name, day, closed=False))
         return department.id
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Text, false, i
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modules.hr import rules
+from modules.hr.events import EmployeeChanged
 from modules.hr.models.organisation import Department
 from modules.hr.models.posts import Grade, Post
 from portal.kernel import identifiers
@@ -14,6 +15,7 @@ from portal.kernel.calendar import today
 from portal.kernel.columns import BY_ACTION, never_overlapping, ordered_period
 from portal.kernel.document import LegalEntity, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
+from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from security.visibility import acting
 
@@ -48,8 +50,11 @@ class Employee(Record):
         return v.holds("staff_admin")
 
     def before_update(self, ctx: Any) -> None:
-        """The account keeps the name of its person."""
-        if cast(Any, inspect(self)).attrs["name"].history.has_changes():
+        """The account keeps the name of its person; others hear of what they keep a copy of."""
+        changed = {c for c in ("name", "number", "work_email") if cast(Any, inspect(self)).attrs[c].history.has_changes()}
+        if changed:
+            publish(EmployeeChanged(self.id, self.user_id))
+        if "name" in changed:
             first, last = rules.split_name(self.name)
             user_id = self.user_id
             with acting() as s:
