@@ -148,7 +148,12 @@ class Difference(Record):
         return self.title
 
 
-def ask(repair: bool) -> int:
+def queue(pk: int, *, bounded: bool, patient: bool) -> None:
+    """Have the comparison *pk* made once this transaction is committed; see `reconciliation.run`."""
+    enqueue(RUN, {"pk": pk, "bounded": bounded, "patient": patient}, key=f"{RUN}:{pk}")
+
+
+def ask(repair: bool, patient: bool = False) -> int:
     """Have Keycloak compared, soon, and repaired if wanted; one that is under way already is not asked for again.  Returns its id."""
     with acting("comparison with Keycloak") as s:
         s.execute(text("select pg_advisory_xact_lock(hashtext('security.comparison'))"))
@@ -158,7 +163,7 @@ def ask(repair: bool) -> int:
         row = Comparison(repair=repair)
         s.add(row)
         s.flush()
-        enqueue(RUN, {"pk": row.id, "bounded": False}, key=f"{RUN}:{row.id}")
+        queue(int(row.id), bounded=False, patient=patient)
         return int(row.id)
 
 
@@ -212,12 +217,16 @@ def adopt(difference: Difference, code: str) -> None:
         raise Invalid({"code": _("There is no such department.")})
     s = session()
     held = s.scalar(select(GroupLink).where(GroupLink.code == code).with_for_update())
-    if held is None:
+    if held is not None and held.group_id != difference.key:
+        held.code = f"{code}~{held.group_id}"  # no department's any more: removed like that of a closed one
+        s.flush()
+    if held is None or held.group_id != difference.key:
         s.add(GroupLink(code=code, group_id=difference.key))
-    else:
-        held.group_id = difference.key
     difference.detail = code
     expected.departments_changed()
+    for person in expected.people():
+        if person.department == code:
+            expected.person_changed(person.user_id)
 
 
 @transition(

@@ -10,13 +10,13 @@ from typing import Any
 import requests
 import structlog
 from keycloak.exceptions import KeycloakError
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from portal.kernel.db import unrestricted
+from portal.kernel.db import session, unrestricted
 from portal.kernel.errors import Unavailable
 from portal.kernel.i18n import _l
 from portal.kernel.jobs import job
-from portal.kernel.outbox import enqueue, handler
+from portal.kernel.outbox import handler
 from portal.kernel.settings import parameter, settings
 from security import comparison, differences, expected
 from security.comparison import Change, Finding, Plan
@@ -111,9 +111,18 @@ def keep(findings: list[Finding]) -> int:
         return s.scalar(select(func.count()).select_from(Difference).where(Difference.state == "open")) or 0
 
 
-@handler(differences.RUN)
-def run(pk: int, bounded: bool) -> None:
-    """Do the comparison *pk* that was asked for; *bounded*: repair only a few accounts.  Done already: nothing."""
+def _given_up(payload: dict[str, Any], _error: str, dead: bool) -> None:
+    if dead:
+        change = update(Comparison).where(Comparison.id == payload["pk"]).values(state="failed", problem="unreachable")
+        session().execute(change.execution_options(synchronize_session=False))
+
+
+@handler(differences.RUN, failed=_given_up)
+def run(pk: int, bounded: bool, patient: bool) -> None:
+    """Do the comparison *pk* that was asked for.  Done already: nothing.
+
+    *bounded*: repair only a few accounts.  *patient*: nobody waits for it, so it is tried again while Keycloak is away.
+    """
     with unrestricted("comparison with Keycloak") as s:
         asked = s.execute(select(Comparison.repair, Comparison.state).where(Comparison.id == pk)).one_or_none()
     if asked is None or asked.state != "waiting":
@@ -137,6 +146,8 @@ def run(pk: int, bounded: bool) -> None:
             "details": _details(plan.changes, problems),
         }
     except UNDONE as error:
+        if patient and not isinstance(error, TooMany):
+            raise
         log.warning("directory.not_compared", error=f"{type(error).__name__}: {error}"[:300])
         values = {"state": "failed", "problem": "too_large" if isinstance(error, TooMany) else "unreachable"}
     with unrestricted("comparison with Keycloak") as s:
@@ -159,4 +170,4 @@ def reconcile() -> None:
         row = Comparison(repair=True)
         s.add(row)
         s.flush()
-        enqueue(differences.RUN, {"pk": row.id, "bounded": True}, key=f"{differences.RUN}:{row.id}")
+        differences.queue(row.id, bounded=True, patient=True)

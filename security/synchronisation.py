@@ -37,7 +37,7 @@ def there_now() -> Directory:
 
 def lock(s: Session, what: str) -> None:
     """One writer at a time; released with the transaction."""
-    s.execute(text("select pg_advisory_xactlock(hashtext(:what))"), {"what": f"directory:{what}"})
+    s.execute(text("select pg_advisory_xact_lock(hashtext(:what))"), {"what": f"directory:{what}"})
 
 
 def noted(s: Session, subjects: Iterable[str] | None = None) -> Known:
@@ -148,7 +148,7 @@ def _find(s: Session, there: Directory, person: Person) -> TheirUser | None:
     kept = insert(Account).values(user_id=person.user_id, subject=subject)
     s.execute(kept.on_conflict_do_update(index_elements=["user_id"], set_={"subject": subject}))
     if before is not None:
-        sessions.end_by_subject(before, "account gone at Keycloak")
+        sessions.end_by_subject(before, "switched off at Keycloak")
     tell_roles(person.user_id)
     if how == "none" and person.email:
         there.invite(subject)

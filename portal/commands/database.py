@@ -16,7 +16,7 @@ from portal.kernel.settings import settings
 from portal.notify import warnings
 from portal.notify.models import WarningRule
 from portal.schema import migrate as migrate_schema
-from security import accounts
+from security import accounts, differences
 
 SAMPLE_PERSON = "pm.chen"
 SAMPLE_ACCOUNTS = (*(name for name, _ in ACCOUNTS), *OTHERS.split(", "))
@@ -46,4 +46,6 @@ def load_sample(app: Flask, anchor: date | None = None) -> bool:
             warnings.scan(rule_id, any_day=True)
         for user_id in s.scalars(select(User.id).where(User.username.in_(SAMPLE_ACCOUNTS))):
             accounts.set_password(user_id, PASSWORD)  # counts only where single sign-on is off
+        if settings().demo and not settings().local_accounts:
+            differences.ask(repair=True, patient=True)  # the sample realm has only the people who sign in
     return True

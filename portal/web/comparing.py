@@ -137,7 +137,7 @@ class ComparisonResource(Resource, model=Comparison):
     order = ("created_at", "desc")
 
     @route("/", methods=("POST",), verb="compare")
-    def create(self) -> Response:
+    def compare(self) -> Response:
         """Asks for a comparison: 202 with its id; `GET …/<id>` tells when it is done."""
         given = object_body()
         if set(given) - {"repair"} or type(given.get("repair", False)) is not bool:

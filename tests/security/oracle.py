@@ -214,6 +214,12 @@ class Oracle:
     def _security_question(self, me: int, row: Row) -> bool:
         return row["created_by"] == me or bool(self.held[me] & {"security_admin", "auditor"})
 
+    def _security_difference(self, me: int, row: Row) -> bool:
+        """Accounts at Keycloak are for those who look after the system, its security, or audit it."""
+        return bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
+
+    _security_comparison = _security_difference
+
     def _security_signin(self, me: int, row: Row) -> bool:
         """The own ones; everybody's for those who look after the system, its security, or audit it."""
         return row["user_id"] == me or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
