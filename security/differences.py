@@ -48,7 +48,7 @@ KINDS = {
     "role": _l("Role the portal does not know"),
 }
 OF_ACCOUNTS = ("account", "double")
-STATES = {
+STATE_WORDS = {
     "open": _l("To be answered"),
     "linked": _l("Linked"),
     "ignored": _l("Left alone"),
@@ -112,7 +112,7 @@ class Difference(Record):
     __tablename__ = "security_difference"
     __label__ = _l("Difference to be answered")
     __label_plural__ = _l("Differences to be answered")
-    STATES = tuple(STATES)
+    STATES = tuple(STATE_WORDS)
 
     kind: Mapped[str] = mapped_column(Text, info={"label": _l("Kind"), "choices": KINDS, **BY_ACTION})
     key: Mapped[str] = mapped_column(Text, info={"label": _l("Id at Keycloak"), **BY_ACTION})
@@ -128,7 +128,7 @@ class Difference(Record):
         info={
             "label": _l("State"),
             "readonly": True,
-            "choices": STATES,
+            "choices": STATE_WORDS,
             "tone": {"open": "warn", "linked": "ok", "ignored": "idle", "disabled": "idle", "gone": "idle"},
         },
     )

@@ -32,6 +32,7 @@ PASSES = 5
 
 
 def there_now() -> Directory:
+    """People and departments at the Keycloak of the active settings."""
     return Directory(administration())
 
 

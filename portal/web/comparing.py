@@ -34,6 +34,11 @@ PROBLEMS = {
 TONES = {"created": "info", "enabled": "info", "disabled": "warn", "removed": "warn", "waits": "warn"}
 
 
+# for the OpenAPI document
+BODY: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {"repair": {"type": "boolean", "default": False}}}
+ASKED_FOR: dict[str, Any] = {"type": "object", "properties": {"id": {"type": "integer"}, "state": {"type": "string"}}}
+
+
 def _watches(ctx: Context) -> bool:
     return signins.SCOPE in ctx.scopes
 

@@ -9,6 +9,7 @@ from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
 from portal.web import accounts, auditlog, filters, handover, paging, preferences, registry, rolesapi, sessions, whoseesapi
+from portal.web import accounts, auditlog, comparing, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -87,6 +88,10 @@ def document() -> Schema:
     schemas: Schema = {"Error": _error()}
     for _name, r in sorted(registry.resources.items()):
         paths |= _paths(r, schemas)
+    asked_for = _operation(
+        "compare_accounts", _("Compare"), ["account-comparisons"], comparing.ASKED_FOR, body=comparing.BODY, errors=(422,)
+    )
+    paths[f"{API}/account-comparisons/"]["post"] = asked_for
     paths |= _roles(schemas)
     paths |= _visibility(schemas)
     paths |= _audit_log(schemas)

@@ -76,7 +76,20 @@ def concerned(o: Oracle, me: int, row: Row) -> bool:
     )
 
 
+def looks_after_accounts(o: Oracle, me: int, row: Row) -> bool:
+    return bool({"system_admin", "security_admin", "auditor"} & o.held[me])  # the auditor's role has no permission for it
+
+
+def of_an_account(o: Oracle, me: int, row: Row) -> bool:
+    return row["kind"] in ("account", "double") and looks_after_accounts(o, me, row)
+
+
 MAY: dict[str, Words] = {
+    "security.Difference.link": of_an_account,
+    "security.Difference.disable": of_an_account,
+    "security.Difference.adopt": lambda o, me, row: row["kind"] == "group" and looks_after_accounts(o, me, row),
+    "security.Difference.ignore": looks_after_accounts,
+    "security.Difference.reopen": looks_after_accounts,
     "project.Project.start": manages,
     "project.Project.pause": manages,
     "project.Project.resume": manages,

@@ -36,6 +36,8 @@ UNRESTRICTED = {
     "security/signins.py": "the sign-in history, written whatever becomes of the request; old lines deleted",
     "security/keycloak.py": "role changes on their way to Keycloak",
     "security/following.py": "role changes made at Keycloak",
+    "security/synchronisation.py": "people, departments and roles on their way to Keycloak",
+    "security/reconciliation.py": "the comparison with Keycloak, made by a worker; its pages are for those who look after accounts",
     "security/explain.py": "who sees what, and why: how records are called and who belongs where, nothing of what is in them",
     "security/keys.py": "public signing keys",
     "security/handover.py": "how much somebody answers for: ids and numbers only; the rows are read as the viewer",

@@ -325,6 +325,7 @@ def _web(s: Any, ids: Ids) -> None:
 
 def _security(s: Any, ids: Ids) -> None:
     from security.delegation import Delegation
+    from security.differences import Comparison, Difference
     from security.signins import SignIn
 
     lent = [
@@ -346,4 +347,7 @@ def _security(s: Any, ids: Ids) -> None:
     for username, outcome in (("member.wang", "ok"), ("pm.chen", "wrong_password"), ("hr", "ok"), ("leaver", "inactive")):
         s.add(SignIn(user_id=ids.users[username], username=username, outcome=outcome, way="keycloak", ip="10.0.0.7"))
     s.add(SignIn(outcome="unlinked", username="stranger", way="keycloak", ip="10.0.0.8"))
+    s.add(Comparison(repair=False, state="done", people=30, accounts=31, changed=1, found=1, seconds=1))
+    s.add(Difference(kind="account", key="stranger-at-keycloak", title="stranger", user_id=ids.users["outsider"]))
+    s.add(Difference(kind="group", key="choir-at-keycloak", title="choir"))
     s.flush()
