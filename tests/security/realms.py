@@ -1,6 +1,7 @@
 """A realm of one's own at the test Keycloak: the portal's clients and rules, nobody in it."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ def own_realm(issuer: str, user: str, password: str, name: str) -> Iterator[OwnR
     text = (
         json.dumps(make_realm.realm(sample=False)).replace("${PORTAL_URL}", "http://127.0.0.1:1").replace("${PORTAL_CLIENT_SECRET}", SECRET)
     )
-    # the server knows the client of the sample realm by this id already
-    text = text.replace(make_realm.CLIENT_ID, make_realm.CLIENT_ID[:-4] + "7e57")
+    # ids hold for the whole server, which has other realms made from the same file
+    text = text.replace(make_realm.CLIENT_ID, str(uuid.uuid5(uuid.NAMESPACE_URL, name)))
     master.connection.raw_delete(f"/admin/realms/{name}")
     wanted = json.loads(text) | {"realm": name, "sslRequired": "none", "displayName": name}
     wanted["users"][0].pop("id", None)
