@@ -4,13 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import requests
 import structlog
 from keycloak.exceptions import KeycloakError
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from portal.kernel.db import session, unrestricted
 from portal.kernel.errors import Unavailable
@@ -34,6 +35,7 @@ MOST_AT_NIGHT = parameter(
     help=_l("If more differ, for example because another realm is connected, nothing is repaired until an administrator says so."),
     check=lambda n: 0 <= n <= 100_000,
 )
+KEPT_FOR = timedelta(days=400)
 KEPT_CHANGES = 1000
 """Lines of a comparison that are kept; beyond them only the counts."""
 AWAY = (KeycloakError, requests.RequestException, Unavailable)
@@ -167,6 +169,8 @@ def reconcile() -> None:
     if settings().local_accounts:
         return
     with unrestricted("nightly comparison with Keycloak") as s:
+        old = delete(Comparison).where(Comparison.created_at < func.now() - KEPT_FOR)
+        s.execute(old.execution_options(synchronize_session=False))
         row = Comparison(repair=True)
         s.add(row)
         s.flush()

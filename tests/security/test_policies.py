@@ -41,6 +41,7 @@ WITHOUT_RULES = {
     "security_known_permission": "the system's own",
     "security_epoch": "one number",
     "security_followed": "the system's own",
+    "security_group": "which group at Keycloak is which department",
     "security_account": "the system's own",
     "security_role_write": "the system's own",
     "security_audit_seal": "hashes, written by one function",
