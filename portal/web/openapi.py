@@ -8,8 +8,7 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import accounts, auditlog, filters, handover, paging, preferences, registry, rolesapi, sessions, whoseesapi
-from portal.web import accounts, auditlog, comparing, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
+from portal.web import accounts, auditlog, comparing, filters, handover, paging, preferences, registry, rolesapi, sessions, whoseesapi
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body

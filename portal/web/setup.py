@@ -11,8 +11,8 @@ from portal.kernel.settings import settings
 from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
-from portal.web import delegations as delegations
 from portal.web import comparing as comparing
+from portal.web import delegations as delegations
 from portal.web import home as home
 from portal.web import signins as signins
 from portal.web import whosees as whosees
