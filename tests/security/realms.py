@@ -1,6 +1,7 @@
 """A realm of one's own at the test Keycloak: the portal's clients and rules, nobody in it."""
 
 import json
+import secrets
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from deploy.keycloak import make_realm
 from security.directory import Directory, TheirGroup, TheirUser
 from security.keycloak import Administration
 
-SECRET = "only-for-tests-0123456789"
+SECRET = secrets.token_urlsafe()
 
 
 @dataclass
