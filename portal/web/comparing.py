@@ -51,7 +51,12 @@ class Comparisons(Page):
     title = _l("Accounts: comparison with Keycloak")
     menu = "Administration"
     menu_order = 6
-    icon = "arrows-diff"
+    icon = "arrows-exchange"
+
+    @classmethod
+    def menu_label(cls) -> Any:
+        """Short enough for the menu."""
+        return _l("Comparison with Keycloak")
 
     @classmethod
     def visible_in_menu(cls) -> Callable[[Context], bool]:
@@ -131,7 +136,7 @@ class Differences(Screen, model=Difference):
             "left": _("The department is closed; its group still holds others. Empty it at Keycloak, or leave it alone."),
             "role": _("A client role the portal has no role for gives nobody anything here."),
         }
-        return {"side": [{"title": _("What this means"), "rows": [{"label": str(KINDS[record.kind]), "value": words[record.kind]}]}]}
+        return {"side": [{"title": str(KINDS[record.kind]), "rows": [{"label": _("What this means"), "value": words[record.kind]}]}]}
 
 
 class ComparisonResource(Resource, model=Comparison):
