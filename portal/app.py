@@ -20,8 +20,8 @@ from security.policies import check_declared
 INSTALLED = ("hr", "project", "dailyreport")
 """The modules of this installation; what they need comes before them."""
 
-BUILT_IN = ("portal.notify",)
-PARTS = ("models", "actions", "subscribers", "screens", "resources", "jobs", "reports")
+BUILT_IN = ("portal.notify", "portal.lowcode.importing")
+PARTS = ("models", "actions", "subscribers", "screens", "resources", "imports", "jobs", "reports")
 
 
 REPLACED = ("UtilView.back", "LocaleView.index", "appbuilder.static")

@@ -56,7 +56,7 @@ def erased_in(residue: dict[str, Any] | None) -> set[str]:
 def timeline(record: Record, limit: int = 50, before: int | None = None) -> list[Any]:
     """The record's history and that of its children, newest first.
 
-    Rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new, residue).
+    Rows (id, at, actor, actor_name, ip, request_id, reason, tbl, row_id, op, old, new, residue).
 
     *before*: the id to go on from. Only entries about rows the reader sees come back (row-level security).
     """
@@ -72,6 +72,7 @@ def timeline(record: Record, limit: int = 50, before: int | None = None) -> list
             AuditEntry.actor,
             func.coalesce(User.last_name + User.first_name, "").label("actor_name"),
             AuditEntry.ip,
+            AuditEntry.request_id,
             AuditEntry.reason,
             AuditEntry.tbl,
             AuditEntry.row_id,

@@ -106,12 +106,14 @@ EMPLOYEE = (
 
 BUILT_IN = (
     BuiltInRole("employee", "员工", "Employee", EMPLOYEE),
-    BuiltInRole("leader", "公司领导", "Company leader", ("*:project.*", "view:web.*"), ("projects", "projects_admin")),
+    BuiltInRole(
+        "leader", "公司领导", "Company leader", ("*:project.*", "view:web.*", "view:lowcode.ImportRun"), ("projects", "projects_admin")
+    ),
     BuiltInRole(
         "hr",
         "人力资源",
         "Human resources",
-        ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement", "*:security.Handover"),
+        ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement", "*:security.Handover", "*:lowcode.ImportRun"),
         ("staff", "staff_admin", "rates"),
     ),
     BuiltInRole("qa", "质量保证", "Quality assurance", (), ("projects",)),

@@ -175,6 +175,8 @@ def _begin(s: Session, conn: Connection) -> None:
         return
     if principal == "person":
         row = conn.execute(text("select app_begin_as(:u)"), {"u": s.info["person"]}).scalar_one()
+        if "request" in s.info:
+            conn.execute(text("select set_config('app.request', :r, true), set_config('app.reason', '', true)"), {"r": s.info["request"]})
     else:
         token, request_id, address = credential()
         row = conn.execute(text("select app_begin(:t, :r, :a)"), {"t": token, "r": request_id, "a": address}).scalar_one()

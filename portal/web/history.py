@@ -87,7 +87,7 @@ def _entry(e: Any, model: type[Any] | None, own: type[Any], texts: dict[tuple[ty
         "who": e.actor_name or _("The system"),
         "action": action,
         "tone": tone,
-        "via": e.ip or "",
+        "via": _via(e),
         "changes": changes,
     }
 
@@ -98,6 +98,12 @@ def _reason(reason: str | None) -> str:
     if len(parts) == 4 and parts[0] == handover.MARK:
         return str(_("handed over from %(giver)s to %(receiver)s: %(reason)s", giver=parts[1], receiver=parts[2], reason=parts[3]))
     return reason or ""
+
+
+def _via(e: Any) -> str:
+    """Where a change came from: an import by its number, else the address."""
+    kind, _colon, number = (e.request_id or "").partition(":")
+    return _("Import %(n)s", n=number) if kind == "import" and number.isdigit() else e.ip or ""
 
 
 def _action(e: Any) -> tuple[str, str]:

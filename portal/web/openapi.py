@@ -87,6 +87,8 @@ def document() -> Schema:
     schemas: Schema = {"Error": _error()}
     for _name, r in sorted(registry.resources.items()):
         paths |= _paths(r, schemas)
+        for address, described in r.described().items():
+            paths[address] = {**paths.get(address, {}), **described}
     asked_for = _operation(
         "compare_accounts", _("Compare"), ["account-comparisons"], comparing.ASKED_FOR, body=comparing.BODY, errors=(422,)
     )

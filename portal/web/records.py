@@ -72,7 +72,7 @@ def change(model: type[R], pk: int, values: Mapping[str, Any], version: int | No
     try:
         flush()
     except StaleDataError:  # a policy that forbids looks like a stale row
-        session().rollback()
+        _take_back()
         fresh, _may = get(model, pk)
         if fresh.version == seen:
             raise read_only(fresh) from None
@@ -103,11 +103,17 @@ def flush() -> None:
     try:
         session().flush()
     except DBAPIError as e:
-        session().rollback()
+        _take_back()
         answer = dberrors.explain(e)
         if answer is None:
             raise
         raise answer from None
+
+
+def _take_back() -> None:
+    """Rolls back to the innermost savepoint, if there is one: of several records in one transaction only this one is lost."""
+    s = session()
+    (s.get_nested_transaction() or s).rollback()
 
 
 def check_references(model: type[Any], values: Mapping[str, Any]) -> None:

@@ -52,6 +52,11 @@ class Resource(Declared, BaseApi):  # type: ignore[misc]
             if verb not in self.verbs
         }
 
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Any]]:
+        """Addresses beyond the usual ones for the OpenAPI document, with their operations; to be overridden."""
+        return {}
+
     # ---------------------------------------------------------------- reading
     @classmethod
     def names(cls) -> list[str]:

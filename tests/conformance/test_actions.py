@@ -133,6 +133,8 @@ MAY: dict[str, Words] = {
     "notify.Notice.read": own("receiver_id"),
     "security.Delegation.end": lambda o, me, row: me in (row["giver_id"], row["deputy_id"]) and row["ended_at"] is None,
     "security.Delegation.revoke": lambda o, me, row: watches(o, me) and row["ended_at"] is None,
+    "lowcode.ImportRun.commit": own("owner_id"),
+    "lowcode.ImportRun.cancel": own("owner_id"),
 }
 
 

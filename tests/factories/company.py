@@ -100,6 +100,7 @@ def build() -> None:
         _notices(s, ids)
         _web(s, ids)
         _security(s, ids)
+        _imports(s, ids)
         roles.bump(s)
 
 
@@ -320,6 +321,20 @@ def _web(s: Any, ids: Ids) -> None:
     s.add(company.NumberSeries(code="test.Series", pattern="T-{yyyy}-{seq}"))
     for name, secret in (("test.open", False), ("test.secret", True)):
         s.add(company.Parameter(name=name, value="value of " + name, secret=secret))
+    s.flush()
+
+
+def _imports(s: Any, ids: Ids) -> None:
+    from portal.lowcode.importing.models import ImportFile, ImportRow, ImportRun
+
+    for username, states in (("hr", ("checked", "done")), ("buyer", ("waiting", "running", "refused", "failed", "cancelled"))):
+        owner = ids.users[username]
+        for state in states:
+            told = [ids.users["leader"]] if state == "done" else []
+            run = ImportRun(owner_id=owner, importer="hr.organisation", file_name=f"{state}.xlsx", state=state, reported=told)
+            pk = _add(s, run).id
+            s.add(ImportFile(run_id=pk, owner_id=owner, content=b"PK"))
+            s.add(ImportRow(run_id=pk, owner_id=owner, sheet="departments", row=2, key="X", outcome="same"))
     s.flush()
 
 

@@ -23,7 +23,7 @@ STAFF = {"hr_employment": "user_id", "hr_assignment": "user_id", "hr_leave": "us
          "dailyreport_comment": "report_author_id", "dailyreport_like": "report_author_id"}  # fmt: skip
 PROJECT = {"project_project": "id", "project_state_change": "project_id", "project_member": "project_id"}
 OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify_preference": "user_id", "dailyreport_draft": "author_id",
-       "web_home_layout": "user_id"}  # fmt: skip
+       "web_home_layout": "user_id", "lowcode_import_file": "owner_id", "lowcode_import_row": "owner_id"}  # fmt: skip
 
 EDITED_BY_ROLE = {
     "hr": {
@@ -223,6 +223,10 @@ class Oracle:
     def _security_signin(self, me: int, row: Row) -> bool:
         """The own ones; everybody's for those who look after the system, its security, or audit it."""
         return row["user_id"] == me or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
+
+    def _lowcode_import_run(self, me: int, row: Row) -> bool:
+        """Whoever imports, and the leaders who were told when it was stored."""
+        return row["owner_id"] == me or me in row["reported"]
 
     def _dailyreport_line(self, me: int, row: Row) -> bool:
         project = row["project_id"]
