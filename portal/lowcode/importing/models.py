@@ -78,7 +78,7 @@ class ImportRun(Record):
         Text, server_default=FetchedValue(), info={"label": _l("Fingerprint"), "internal": True, **BY_ACTION}
     )
     reported: Mapped[list[int]] = mapped_column(
-        ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Reported to"), "internal": True, **BY_ACTION}
+        ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Reported to"), "kind": "json", "internal": True, **BY_ACTION}
     )
     ended_at: Mapped[datetime | None] = mapped_column(
         DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Ended"), **BY_ACTION}

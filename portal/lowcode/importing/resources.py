@@ -31,7 +31,7 @@ class ImportResource(Resource, model=ImportRun):
         """Sending a file, and the rows."""
         form = {"importer": {"type": "string", "enum": sorted(importers)}, "file": {"type": "string", "format": "binary"}}
         body = {"type": "object", "required": sorted(form), "properties": form}
-        refused = {str(code): {"$ref": "#/components/responses/Error"} for code in (401, 403, 409, 422, 429)}
+        refused = {str(code): {"$ref": "#/components/responses/Error"} for code in (400, 401, 403, 409, 422, 429)}
         queries = [
             {"name": "outcome", "in": "query", "schema": {"type": "string", "enum": [*ImportRow.OUTCOMES]}},
             {"name": "after", "in": "query", "schema": {"type": "integer"}},
