@@ -188,6 +188,13 @@ def unreachable(error: Exception) -> bool:
     return isinstance(error, KeycloakError) and (error.response_code is None or error.response_code >= 500)
 
 
+def away(error: Exception) -> bool:
+    """Keycloak is not there now: letters to it wait until it is (POR-07).  An error 500 may come from what the letter says, and is none."""
+    if isinstance(error, Unavailable | KeycloakConnectionError | requests.RequestException):
+        return True
+    return isinstance(error, KeycloakError) and error.response_code in (None, 502, 503, 504)
+
+
 _administrations: dict[tuple[str, str, str], Administration] = {}
 _lock = threading.Lock()
 
@@ -255,24 +262,24 @@ def _push(admin: Administration, write_id: int) -> bool:
             if not isinstance(error, KeycloakError | requests.RequestException):
                 raise
             log.warning("keycloak.role_write_failed", write=write_id, error=write.last_error)
-            away = unreachable(error)
+            gone = unreachable(error)
         else:
             write.done_at, write.last_error = func.now(), None
             return True
-    if away:
+    if gone:
         raise Unavailable("identity provider", code="identity_provider_unavailable", retry_after=30)
     return False
 
 
 # ------------------------------------------------------------------ sessions ended in the portal
-@handler("security.keycloak_session")
+@handler("security.keycloak_session", away=away)
 def _end_session(sid: str) -> None:
     if not settings().local_accounts:
         administration().end_session(sid)
 
 
 # ------------------------------------------------------------------ a new password
-@handler("security.demand_password")
+@handler("security.demand_password", away=away)
 def _demand_password(user_id: int) -> None:
     subject = _subject(user_id)
     if subject is None or settings().local_accounts:

@@ -23,7 +23,7 @@ from security.comparison import Known
 from security.differences import Difference
 from security.directory import Directory, TheirUser
 from security.expected import GroupLink, Person
-from security.keycloak import administration
+from security.keycloak import administration, away
 from security.sessions import Account
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ def noted(s: Session, subjects: Iterable[str] | None = None) -> Known:
 
 
 # ------------------------------------------------------------------ one person
-@handler(expected.PERSON)
+@handler(expected.PERSON, away=away)
 def sync_person(user_id: int) -> None:
     """Bring the account of an employee to what holds now.  Nothing for somebody unknown or whose account waits for an answer."""
     if settings().local_accounts:
@@ -157,7 +157,7 @@ def _find(s: Session, there: Directory, person: Person) -> TheirUser | None:
 
 
 # ------------------------------------------------------------------ departments
-@handler(expected.DEPARTMENTS)
+@handler(expected.DEPARTMENTS, away=away)
 def _departments_changed() -> None:
     if not settings().local_accounts:
         sync_departments()
@@ -259,7 +259,7 @@ def _visited(there: Directory, known: Known, groups: Iterable[str], living: Iter
 
 
 # ------------------------------------------------------------------ roles, foreign accounts
-@handler(expected.ROLE)
+@handler(expected.ROLE, away=away)
 def sync_role(key: str) -> None:
     """Make the client role *key* exist at Keycloak, or no longer, as the portal has it."""
     if settings().local_accounts:
@@ -278,7 +278,7 @@ def sync_role(key: str) -> None:
         log.warning("directory.role_not_allowed", role=key)  # the comparison goes on showing it
 
 
-@handler(differences.DISABLE)
+@handler(differences.DISABLE, away=away)
 def disable_foreign(subject: str) -> None:
     """Disable an account with no employee, as a person decided; one that was linked meanwhile is let be."""
     if settings().local_accounts:

@@ -55,16 +55,24 @@ MAX_ATTEMPTS = 10
 MAX_STARTS = 20
 """How often a letter that was lost with its worker is begun again without coming to an end."""
 KEEP_DONE = timedelta(days=30)
+AWAY_PAUSE = timedelta(seconds=30)
+"""Time until a letter is tried again whose receiver is away, however long that lasts: not the letter's fault, and not counted."""
 
 handlers: dict[str, Handler] = {}
 _failures: dict[str, "Callable[[dict[str, Any], str, bool], None]"] = {}
+_away: dict[str, "Callable[[Exception], bool]"] = {}
 
 
-def handler(name: str, failed: Callable[[dict[str, Any], str, bool], None] | None = None) -> Callable[[Handler], Handler]:
+def handler(
+    name: str,
+    failed: Callable[[dict[str, Any], str, bool], None] | None = None,
+    away: Callable[[Exception], bool] | None = None,
+) -> Callable[[Handler], Handler]:
     """Register the function that does the work called *name*.
 
     It gets the payload as keyword arguments and runs inside `unrestricted`.  It must be idempotent towards the outside world.
     *failed* is called with payload, error and whether this was the last attempt, in the transaction that records the failure.
+    *away* tells the errors that say only that the receiver cannot be reached now: such a letter waits for it and never dies of it.
     """
 
     def register(function: Handler) -> Handler:
@@ -74,6 +82,8 @@ def handler(name: str, failed: Callable[[dict[str, Any], str, bool], None] | Non
         handlers[name] = function
         if failed is not None:
             _failures[name] = failed
+        if away is not None:
+            _away[name] = away
         return function
 
     return register
@@ -148,8 +158,9 @@ _BEGIN = text(
 )
 _DONE = text("update kernel_outbox set done_at = clock_timestamp(), leased_until = null, last_error = null where id = :id")
 _FAILED = text(
-    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error, attempts = attempts + 1, starts = 0,
-         available_at = clock_timestamp() + :pause, dead_at = case when attempts + 1 >= :most then clock_timestamp() end
+    """update kernel_outbox set leased_until = null, lease_token = null, last_error = :error, attempts = attempts + :counted, starts = 0,
+         available_at = clock_timestamp() + :pause,
+         dead_at = case when :counted = 1 and attempts + 1 >= :most then clock_timestamp() end
        where id = :id and lease_token = :token returning dead_at"""
 )
 
@@ -195,7 +206,8 @@ def deliver(letter: Letter, token: str) -> bool:
             s.flush()
             s.execute(_DONE, {"id": letter.id})
     except Exception as error:  # whatever a handler raises is recorded, and tried again
-        dead = _failed(letter, token, problem_of(error), MAX_ATTEMPTS)
+        waits = letter.handler in _away and _away[letter.handler](error)
+        dead = _failed(letter, token, problem_of(error), MAX_ATTEMPTS, AWAY_PAUSE if waits else None)
         bound.warning("outbox.dead" if dead else "outbox.failed", error=problem_of(error))
         return False
     bound.debug("outbox.done")
@@ -226,9 +238,13 @@ def _begin(letter: Letter, token: str) -> bool:
         return s.execute(_BEGIN, values).one_or_none() is not None
 
 
-def _failed(letter: Letter, token: str, problem: str, most: int) -> bool:
-    """Record that *letter* failed, for good if that was the attempt number *most*; True when it is dead now."""
-    values = {"id": letter.id, "token": token, "error": problem, "pause": pause_after(letter.attempts + 1), "most": most}
+def _failed(letter: Letter, token: str, problem: str, most: int, waits: timedelta | None = None) -> bool:
+    """Record that *letter* failed, for good if that was the attempt number *most*; True when it is dead now.
+
+    *waits*: its receiver is away; it is tried again after that time, and the attempt does not count.
+    """
+    pause = pause_after(letter.attempts + 1) if waits is None else waits
+    values = {"id": letter.id, "token": token, "error": problem, "pause": pause, "most": most, "counted": int(waits is None)}
     with unrestricted("outbox: record a failure") as s:
         row = s.execute(_FAILED, values).one_or_none()
         dead = row is not None and row.dead_at is not None

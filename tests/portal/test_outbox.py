@@ -76,6 +76,44 @@ def test_work_and_cause_live_and_die_together() -> None:
     assert outbox.drain() == 1 and done == [2] and traces() == ["2"]
 
 
+class Away(RuntimeError):
+    """The receiver cannot be reached."""
+
+
+@outbox.handler("test.away", away=lambda error: isinstance(error, Away))
+def to_somebody_away(value: Any) -> None:
+    if value in broken:
+        raise Away(value)
+    if value in deadly:
+        raise RuntimeError(value)
+    done.append(value)
+
+
+@pytest.mark.req("POR-07", part="changes wait however long Keycloak is away")
+def test_a_letter_whose_receiver_is_away_waits_for_ever_and_is_not_worn_out() -> None:
+    with unrestricted("test"):
+        outbox.enqueue("test.away", {"value": 1}, key="away:1")
+    broken.add(1)
+    for _ in range(outbox.MAX_ATTEMPTS + 5):
+        due_now()
+        assert outbox.drain() == 1 and not done
+    left = rows("select attempts, dead_at, available_at - now() < interval '31 s' as soon from kernel_outbox")
+    assert [tuple(row) for row in left] == [(0, None, True)]
+    broken.clear()
+    due_now()
+    assert outbox.drain() == 1 and done == [1]
+
+
+def test_other_errors_of_such_a_letter_still_end_it() -> None:
+    with unrestricted("test"):
+        outbox.enqueue("test.away", {"value": 1}, key="away:1")
+    deadly.add(1)
+    for _ in range(outbox.MAX_ATTEMPTS):
+        due_now()
+        outbox.drain()
+    assert rows("select dead_at is not null as dead from kernel_outbox")[0].dead
+
+
 @pytest.mark.req("ALR-06", part="once")
 def test_a_key_is_handled_once_for_ever() -> None:
     put(1)
