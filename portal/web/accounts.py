@@ -108,6 +108,7 @@ class Accounts(Page):
             signins_url=f"/sign-ins/?f.user_id={pk}" if allowed("view", SignIn.permission_name()) else None,
             changes=_changes(found.username, labels),
             can_switch=allowed("switch", NAME) and found.kind != "emergency",
+            can_reset=allowed("reset", "security.Session") and found.kind == "person" and found.linked,
             can_assign=allowed("edit", "security.Role") and found.kind != "emergency" and found.active,
             reason=reason,
             error=error,

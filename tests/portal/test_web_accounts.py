@@ -78,7 +78,9 @@ class TestSwitching:
         assert got["result"]["active"] is False and got["result"]["open_sessions"] == 0
         assert admin.post(f"{API}/{pk}/switch-on", json={"reason": "test"}).get_json()["result"]["active"] is True
         assert admin.post(f"{API}/{pk}/switch-on", json={"reason": "test", "x": 1}).status_code == 422
-        assert admin.get(f"{API}/99999999").status_code == 404
+        for nobody in (99999999, 2**31, 2**63 - 1):
+            assert admin.get(f"{API}/{nobody}").status_code == 404
+            assert admin.post(f"{API}/{nobody}/switch-off", json={"reason": "test"}).status_code == 404
 
     def test_keycloak_is_told_in_the_same_transaction(self, client_as, fresh_db, superuser):
         pk = id_of(superuser, "member.wang")
