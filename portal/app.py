@@ -20,7 +20,7 @@ from security.policies import check_declared
 INSTALLED = ("hr", "project", "dailyreport")
 """The modules of this installation; what they need comes before them."""
 
-BUILT_IN = ("portal.notify", "portal.lowcode.importing")
+BUILT_IN = ("portal.notify", "portal.applications", "portal.lowcode.importing")
 PARTS = ("models", "actions", "subscribers", "screens", "resources", "imports", "jobs", "reports")
 
 

@@ -169,6 +169,10 @@ class Administration:
                 return set()
             raise
 
+    def clients(self) -> list[tuple[str, str, bool]]:
+        """The realm's clients: client id, name, whether it is enabled."""
+        return [(str(c["clientId"]), str(c.get("name") or ""), bool(c.get("enabled"))) for c in self._admin.get_clients()]
+
     def open_sessions(self) -> set[str]:
         """All Keycloak sessions that signed in to the portal; some may be missing when sessions end while the pages are read."""
         found: set[str] = set()

@@ -77,6 +77,7 @@ ADMINISTRATION = (
     "view,add,edit,archive:web.Announcement",
     "*:notify.WarningRule",
     "*:notify.OutboxEntry",
+    "*:applications.*",
 )
 
 scope("security", _l("Reads sign-ins and open sessions"), help=_l("Everybody's sign-ins, refused ones too, and who is signed in now."))
@@ -98,11 +99,14 @@ EMPLOYEE = (
     "!view:notify.OutboxEntry",
     "!view:notify.Delivery",
     "view:web.*",
+    "view:applications.*",
     "view:kernel.LegalEntity",
     "view:kernel.WorkingDay",
     "view:security.SignIn",
     "view,add,end:security.Delegation",
 )
+
+OPENINGS = "view,export:applications.Launch"
 
 BUILT_IN = (
     BuiltInRole("employee", "员工", "Employee", EMPLOYEE),
@@ -129,14 +133,14 @@ BUILT_IN = (
         "security_admin",
         "安全管理员",
         "Security administrator",
-        ("*:security.*", "!*:security.AuditLog", "!*:security.Handover"),
+        ("*:security.*", "!*:security.AuditLog", "!*:security.Handover", OPENINGS),
         ("explain", "security"),
     ),
     BuiltInRole(
         "auditor",
         "审计员",
         "Auditor",
-        ("view,export:security.*", "!*:security.Handover", "verify:security.AuditLog"),
+        ("view,export:security.*", "!*:security.Handover", "verify:security.AuditLog", OPENINGS),
         ("explain", "security"),
     ),
 )

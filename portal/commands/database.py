@@ -7,7 +7,7 @@ from datetime import date
 from flask import Flask
 from sqlalchemy import select
 
-from portal.app import INSTALLED, create_app
+from portal.app import BUILT_IN, INSTALLED, create_app
 from portal.embedded.demo import ACCOUNTS, OTHERS, PASSWORD
 from portal.kernel.calendar import today
 from portal.kernel.db import unrestricted
@@ -38,9 +38,9 @@ def load_sample(app: Flask, anchor: date | None = None) -> bool:
     with app.app_context(), unrestricted("sample company") as s:
         if s.scalar(select(User.id).where(User.username == SAMPLE_PERSON)) is not None:
             return False
-        for name in INSTALLED:
-            if importlib.util.find_spec(f"modules.{name}.sample"):
-                importlib.import_module(f"modules.{name}.sample").load(anchor or today())
+        for package in (*(f"modules.{name}" for name in INSTALLED), *BUILT_IN):
+            if importlib.util.find_spec(f"{package}.sample"):
+                importlib.import_module(f"{package}.sample").load(anchor or today())
         s.flush()
         for rule_id in s.scalars(select(WarningRule.id).where(WarningRule.enabled)).all():
             warnings.scan(rule_id, any_day=True)

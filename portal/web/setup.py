@@ -6,7 +6,7 @@ from flask import Flask
 from flask_appbuilder import AppBuilder
 from jinja2 import ChoiceLoader, FileSystemLoader
 
-from portal.kernel.i18n import ROOT, listed
+from portal.kernel.i18n import ROOT, listed, tr
 from portal.kernel.settings import settings
 from portal.web import administration as administration
 from portal.web import announcements as announcements
@@ -60,7 +60,7 @@ def templates(app: Flask) -> None:
     env.trim_blocks = env.lstrip_blocks = False
     env.globals["asset"] = assets.asset
     env.filters |= {"money": words.money, "hours": words.hours, "day": words.day, "moment": words.moment, "number": words.number}
-    env.filters["listed"] = listed
+    env.filters |= {"listed": listed, "tr": tr}
     app.context_processor(_shared)
 
 

@@ -101,6 +101,7 @@ def build() -> None:
         _web(s, ids)
         _security(s, ids)
         _imports(s, ids)
+        _applications(s, ids)
         roles.bump(s)
 
 
@@ -366,3 +367,24 @@ def _security(s: Any, ids: Ids) -> None:
     s.add(Difference(kind="account", key="stranger-at-keycloak", title="stranger", user_id=ids.users["outsider"]))
     s.add(Difference(kind="group", key="choir-at-keycloak", title="choir"))
     s.flush()
+
+
+def _applications(s: Any, ids: Ids) -> None:
+    """For everybody, for some, for nobody; closed ones are for the same people as before."""
+    from portal.applications.models import Application, Category, Launch
+
+    everyday = _add(s, Category(code="everyday", name={"zh": "日常", "en": "Everyday"})).id
+    made = {}
+    for name, state, wanted in (
+        ("wiki", "active", ["employee"]),
+        ("ledger", "active", ["finance", "leader"]),
+        ("attic", "closed", ["qa"]),
+        ("draft", "active", []),
+    ):
+        app = Application(
+            name={"zh": f"应用 {name}", "en": name}, category_id=everyday, url=f"https://{name}.example.invalid/", roles=wanted
+        )
+        app.state = state
+        made[name] = _add(s, app).id
+    for username, name in (("finance", "ledger"), ("member.wang", "wiki"), ("hr", "wiki")):
+        s.add(Launch(application_id=made[name], user_id=ids.users[username]))

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 OPEN_TO_EVERYBODY = {
     "hr_department", "hr_department_period", "hr_department_head", "hr_post", "hr_grade", "hr_employee",
     "project_domain", "project_role", "kernel_entity", "kernel_working_day", "kernel_number_series",
-    "dailyreport_closed_month", "notify_warning_rule", "web_announcement",
+    "dailyreport_closed_month", "notify_warning_rule", "web_announcement", "applications_category",
 }  # fmt: skip
 STAFF = {"hr_employment": "user_id", "hr_assignment": "user_id", "hr_leave": "user_id", "dailyreport_report": "author_id",
          "dailyreport_comment": "report_author_id", "dailyreport_like": "report_author_id"}  # fmt: skip
@@ -45,6 +45,8 @@ EDITED_BY_ROLE = {
         "notify_warning_rule",
         "notify_delivery",
         "web_announcement",
+        "applications_category",
+        "applications_application",
     },
 }
 EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
@@ -227,6 +229,14 @@ class Oracle:
     def _lowcode_import_run(self, me: int, row: Row) -> bool:
         """Whoever imports, and the leaders who were told when it was stored."""
         return row["owner_id"] == me or me in row["reported"]
+
+    def _applications_application(self, me: int, row: Row) -> bool:
+        """Those who have one of the roles it names; administrators the whole catalogue."""
+        return bool(self.held[me] & set(row["roles"])) or "system_admin" in self.held[me]
+
+    def _applications_launch(self, me: int, row: Row) -> bool:
+        """The own ones; everybody's for those who watch over access, never for administrators."""
+        return row["user_id"] == me or bool(self.held[me] & {"security_admin", "auditor"})
 
     def _dailyreport_line(self, me: int, row: Row) -> bool:
         project = row["project_id"]

@@ -30,6 +30,7 @@ WITHOUT_RULES = {
     "ab_register_user": "not used; granted to nobody but the system",
     "ab_group": "not used",
     "ab_user_group": "not used",
+    "applications_client": "names of Keycloak's clients; application roles read only",
     "ab_group_role": "not used",
     "kernel_outbox": "the person's role may only add",
     "kernel_job_run": "the system's own",
