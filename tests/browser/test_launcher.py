@@ -85,8 +85,9 @@ def test_the_sample_tile_of_the_own_account_works(open_page: Opener, portal: Por
 def test_the_launcher_is_found_and_used_by_keyboard(open_page: Opener, portal: Portal, size: dict[str, int]) -> None:
     portal.sql(
         """insert into applications_application (name, category_id, url, roles)
-           select jsonb_build_object('zh', '工具' || n, 'en', 'Tool'), (select max(id) from applications_category), 'http://127.0.0.1:9/',
-                  '{employee}' from generate_series(1, 4) n where not exists (select from applications_application where name->>'zh' = '工具' || n)"""
+           select jsonb_build_object('zh', '工具' || n, 'en', 'Tool'), c.id, 'http://127.0.0.1:9/', '{employee}'
+             from generate_series(1, 4) n, (select max(id) as id from applications_category) c
+            where not exists (select from applications_application where name->>'zh' = '工具' || n)"""
     )
     page = open_page("member.wang", phone=size is PHONE)
     page.goto("/")

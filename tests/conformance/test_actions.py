@@ -135,6 +135,8 @@ MAY: dict[str, Words] = {
     "security.Delegation.revoke": lambda o, me, row: watches(o, me) and row["ended_at"] is None,
     "lowcode.ImportRun.commit": own("owner_id"),
     "lowcode.ImportRun.cancel": own("owner_id"),
+    "applications.Application.close": administrator,
+    "applications.Application.reopen": administrator,
 }
 
 

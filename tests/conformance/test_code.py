@@ -28,6 +28,8 @@ UNRESTRICTED = {
     "portal/notify/deliveries.py": "sending what was decided; the words are rendered as the receiver",
     "portal/lowcode/importing/work.py": "how far an import is, whether it was cancelled; the import itself has the person's rights",
     "portal/notify/notices.py": "notices are written for others; the words are rendered as the receiver",
+    "portal/applications/clients.py": "Keycloak's clients, compared by a job; no business rows",
+    "portal/applications/screens.py": "how often applications are opened, without by whom",
     "security/trail.py": "an auditor reads what became of records; page and REST check the permission, secrets are left out",
     "security/verification.py": "verifying the whole history; the auditor's page gets counts and places",
     "security/accounts.py": "signing in: nobody is known yet",

@@ -65,6 +65,7 @@ OPEN_TO_PEOPLE = {
     "security_role": {"SELECT"},
     "security_role_scope": {"SELECT"},
     "kernel_outbox": {"INSERT"},
+    "applications_client": {"SELECT"},
 }
 DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase"}
 
