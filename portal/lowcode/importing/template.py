@@ -185,7 +185,7 @@ def _values_sheet(book: Workbook, title: str, lists: Mapping[tuple[str, str], Se
 
 
 def _notes_sheet(book: Workbook, importer: Importer) -> None:
-    made: Any = book.create_sheet(_("Notes"))
+    made: Any = book.create_sheet(_("How to fill in"))
     made.column_dimensions["A"].width = 100
     for n, words in enumerate(notes(importer), 1):
         _put(made.cell(n, 1), str(words))
