@@ -111,14 +111,18 @@ OPENINGS = "view,export:applications.Launch"
 BUILT_IN = (
     BuiltInRole("employee", "员工", "Employee", EMPLOYEE),
     BuiltInRole(
-        "leader", "公司领导", "Company leader", ("*:project.*", "view:web.*", "view:lowcode.ImportRun"), ("projects", "projects_admin")
+        "leader",
+        "公司领导",
+        "Company leader",
+        ("*:project.*", "view:web.*", "view:lowcode.ImportRun", "view,export,approve,reject,cancel:hr.EmployeeEvent"),
+        ("projects", "projects_admin", "staff_approval"),
     ),
     BuiltInRole(
         "hr",
         "人力资源",
         "Human resources",
         ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement", "*:security.Handover", "*:lowcode.ImportRun"),
-        ("staff", "staff_admin", "rates"),
+        ("staff", "staff_admin", "staff_approval", "rates"),
     ),
     BuiltInRole("qa", "质量保证", "Quality assurance", (), ("projects",)),
     BuiltInRole("finance", "财务", "Finance", ("view:hr.GradeRate",), ("rates",)),

@@ -7,6 +7,12 @@ module = Module("hr", depends=(), label=_l("People"), group="People")
 
 scope("staff", label=_l("Sees all staff data"), wide=True)
 scope("staff_admin", label=_l("Changes staff data and the organisation"), wide=False)
+scope(
+    "staff_approval",
+    label=_l("Approves changes of employees"),
+    help=_l("What another person prepared and submitted; never the own matters."),
+    wide=False,
+)
 scope("rates", label=_l("Sees what a grade costs"), wide=True)
 
 # Departments a person answers for today: the ones headed (as head, deputy or acting head) and everything below them, dissolved ones

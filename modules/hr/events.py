@@ -89,3 +89,21 @@ class LeaveDecided:
     user_id: int
     state: str
     decided_by: int | None
+
+
+@dataclass(frozen=True)
+class EmployeeEventSubmitted:
+    """A change of an employee waits for its approval by one of *deciders* (user ids)."""
+
+    event_id: int
+    deciders: list[int]
+
+
+@dataclass(frozen=True)
+class EmployeeEventDecided:
+    """A change of an employee is approved, rejected or cancelled (*state*); *concerned* (user ids) hear of what was approved."""
+
+    event_id: int
+    state: str
+    decided_by: int | None
+    concerned: list[int]

@@ -11,6 +11,8 @@ from modules.hr.events import (
     DepartmentChanged,
     DepartmentRecoded,
     EmployeeChanged,
+    EmployeeEventDecided,
+    EmployeeEventSubmitted,
     EmployeeJoined,
     EmployeeLeft,
     EmployeeMoved,
@@ -18,7 +20,7 @@ from modules.hr.events import (
     LeaveDecided,
     LeaveSubmitted,
 )
-from modules.hr.models import Department, DepartmentHead, Employee, Leave
+from modules.hr.models import Department, DepartmentHead, Employee, EmployeeEvent, Leave
 from portal.kernel.db import session
 from portal.kernel.document import User
 from portal.kernel.errors import Refusal
@@ -53,6 +55,36 @@ notice_kind(
     label=_l("Appointed as head"),
     title=_l("You answer for %(department)s from %(from_day)s on"),
     url="/organisation",
+)
+notice_kind(
+    "hr.change_submitted",
+    label=_l("Employee change to approve"),
+    title=_l("A change of %(name)s waits for your approval"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+    tone="warn",
+)
+notice_kind(
+    "hr.change_answered",
+    label=_l("Answer to an employee change"),
+    title=_l("The change of %(name)s has been answered"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+)
+notice_kind(
+    "hr.change_approved",
+    label=_l("Employee change approved"),
+    title=_l("A change of %(name)s has been approved"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+)
+notice_kind(
+    "hr.change_cancelled",
+    label=_l("Employee change cancelled"),
+    title=_l("The approved change of %(name)s does not happen"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+    tone="warn",
 )
 
 
@@ -92,6 +124,30 @@ def tell_person(event: LeaveDecided) -> None:
     leave = session().get_one(Leave, event.leave_id)
     params = {"from_day": leave.from_day.isoformat(), "id": leave.id}
     notify([event.user_id], "hr.leave_decided", leave, params, key=f"hr.leave_decided:{leave.id}:{leave.version}")
+
+
+def _tell(receivers: Iterable[int | None], kind: str, event: EmployeeEvent) -> None:
+    params = {"name": event.name, "number": event.number or "", "day": event.effective_on.isoformat(), "id": event.id}
+    notify([r for r in receivers if r is not None], kind, event, params, key=f"{kind}:{event.id}:{event.version}")
+
+
+@on(EmployeeEventSubmitted)
+def tell_approvers(fact: EmployeeEventSubmitted) -> None:
+    """Those who may approve hear of it at once."""
+    _tell(fact.deciders, "hr.change_submitted", session().get_one(EmployeeEvent, fact.event_id))
+
+
+@on(EmployeeEventDecided)
+def tell_change(fact: EmployeeEventDecided) -> None:
+    """Who prepared hears the answer; the person and the heads before and after hear of what is approved, and of what is not to be."""
+    event = session().get_one(EmployeeEvent, fact.event_id)
+    prepared = {event.created_by, event.submitted_by} - {fact.decided_by, event.user_id}
+    if fact.state == "cancelled":
+        if fact.concerned:  # only what was approved before
+            _tell({*fact.concerned, *prepared, event.decided_by} - {fact.decided_by}, "hr.change_cancelled", event)
+        return
+    _tell(prepared, "hr.change_answered", event)
+    _tell({*fact.concerned} - {fact.decided_by} - prepared, "hr.change_approved", event)
 
 
 @on(EmployeeMoved)

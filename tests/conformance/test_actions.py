@@ -51,6 +51,18 @@ def answers_leave(o: Oracle, me: int, row: Row) -> bool:
     return o.answers_leave(me, row["user_id"])
 
 
+def approves_change(o: Oracle, me: int, row: Row) -> bool:
+    """Another person: HR or a leader who neither prepared nor submitted it, and whom it is not about."""
+    return bool(o.held[me] & {"hr", "leader"}) and me not in (row["created_by"], row["submitted_by"], row["user_id"])
+
+
+def cancels_change(o: Oracle, me: int, row: Row) -> bool:
+    """HR before the approval; after it HR or a leader whom it is not about."""
+    if row["state"] in ("draft", "submitted", "rejected"):
+        return hr(o, me, row)
+    return bool(o.held[me] & {"hr", "leader"}) and row["user_id"] != me
+
+
 def decides(o: Oracle, me: int, row: Row) -> bool:
     """The project's PM or domain manager, the head for other work, whoever is next for a PM's own; the author only with nobody above."""
     if row["decider"] == "author" or row["author_id"] == me:
@@ -98,10 +110,6 @@ MAY: dict[str, Words] = {
     "project.Project.cancel": oversees,
     "project.Project.appoint_manager": oversees,
     "project.ProjectMember.leave_team": manages_team,
-    "hr.Employee.transfer": hr,
-    "hr.Employee.make_regular": hr,
-    "hr.Employee.leave_company": hr,
-    "hr.Employee.rehire": hr,
     "hr.Employee.change_contact": lambda o, me, row: row["user_id"] == me or hr(o, me, row),
     "hr.Assignment.withdraw": hr,
     "hr.Assignment.correct": hr,
@@ -112,6 +120,10 @@ MAY: dict[str, Words] = {
     "hr.DepartmentHead.end": hr,
     "hr.Grade.set_rate": hr,
     "hr.GradeRate.withdraw": hr,
+    "hr.EmployeeEvent.submit": hr,
+    "hr.EmployeeEvent.approve": approves_change,
+    "hr.EmployeeEvent.reject": approves_change,
+    "hr.EmployeeEvent.cancel": cancels_change,
     "hr.Leave.submit": own("user_id"),
     "hr.Leave.approve": answers_leave,
     "hr.Leave.reject": answers_leave,

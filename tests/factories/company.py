@@ -167,6 +167,7 @@ def _hr(s: Any, ids: Ids) -> None:
             )
         )
         s.add(hr.EmployeePrivate(employee_id=employee.id, user_id=user, identity_number=f"SECRET-{n:04}", bank_account=f"6222-{n:04}"))
+    _changes(s, ids, post.id, grade.id)
     for username, state in (("member.wang", "draft"), ("member.zhao", "submitted"), ("outsider", "approved"), ("pm.chen", "rejected")):
         s.add(
             hr.Leave(
@@ -180,6 +181,50 @@ def _hr(s: Any, ids: Ids) -> None:
             )
         )
     s.flush()
+
+
+def _changes(s: Any, ids: Ids, post: int, grade: int) -> None:
+    """Changes of employees in every state, about everybody the rules tell apart. None plans anything: the tables stay as they are."""
+    from modules.hr import models as hr
+
+    def change(kind: str, person: str | None, state: str, by: str, old: str | None, new: str | None, **more: Any) -> None:
+        user = ids.users[person] if person else None
+        event = hr.EmployeeEvent(
+            kind=kind,
+            name=f"{PEOPLE[person][0]}{PEOPLE[person][1]}" if person else "新人",
+            employee_id=ids.employees[person] if person else None,
+            user_id=user,
+            effective_on=ids.day(more.pop("day", 40)),
+            state=state,
+            created_by=ids.users[by],
+            from_department_id=ids.departments[old] if old else None,
+            department_id=ids.departments[new] if new else None,
+            post_id=post if new else None,
+            entity_id=ids.entity,
+            reason=f"{kind} {person}",
+            **more,
+        )
+        if state != "draft":
+            event.submitted_by = ids.users[by]
+        if state in ("approved", "effective"):
+            event.approved_on, event.decided_by = ids.day(-2), ids.users["leader"]
+        _add(s, event)
+        s.add(hr.EmployeeEventGrade(event_id=event.id, user_id=user, grade_id=grade if new else None, from_grade_id=grade if old else None))
+
+    change("transfer", "member.zhao", "draft", "hr", "PLT", "SAL")
+    change("leave", "hr", "draft", "leader", "ADM", None)  # about the only person of HR, prepared by somebody who is not
+    change("leave", "hr", "submitted", "leader", "ADM", None)
+    change("promotion", "hr", "draft", "hr", "ADM", "ADM")  # HR about themselves
+    change("transfer", "leader", "submitted", "hr", "HQ", "SAL")
+    change("transfer", "member.wang", "submitted", "hr", "BE1", "SAL")
+    change("regularise", "member.wang", "rejected", "hr", "BE1", None)
+    change("transfer", "pm.li", "approved", "hr", "PLT", "SAL")
+    change("transfer", "outsider", "effective", "hr", "PLT", "SAL", day=-30)
+    change("rehire", "leaver", "cancelled", "hr", None, "PLT")
+    change("transfer", "deputy.plt", "cancelled", "hr", "SAL", "BE", approved_on=ids.day(-5), decided_by=ids.users["leader"])
+    who = {"employee_number": "E8001", "username": "new.person"}
+    change("hire", None, "submitted", "hr", None, "PLT", **who)
+    change("hire", None, "rejected", "hr", None, "SAL", **who)
 
 
 def _projects(s: Any, ids: Ids) -> None:

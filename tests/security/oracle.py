@@ -31,7 +31,6 @@ EDITED_BY_ROLE = {
         "hr_post",
         "hr_grade",
         "hr_employee",
-        "hr_employment",
         "hr_employee_private",
         "dailyreport_closed_month",
         "web_announcement",
@@ -52,7 +51,11 @@ EDITED_BY_ROLE = {
 EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
                    "web_home_layout": "user_id", "web_list_setting": "user_id"}  # fmt: skip
 # fields of documents may be edited in these states only (ALL-04)
-EDITABLE_IN = {"hr_leave": {"draft", "rejected"}, "project_project": {"draft", "active", "paused"}}
+EDITABLE_IN = {
+    "hr_leave": {"draft", "rejected"},
+    "hr_employee_event": {"draft", "rejected"},
+    "project_project": {"draft", "active", "paused"},
+}
 
 
 class Oracle:
@@ -204,6 +207,23 @@ class Oracle:
         """Both people, and those who look after access or audit it."""
         return me in (row["giver_id"], row["deputy_id"]) or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
 
+    def _hr_employee_event(self, me: int, row: Row) -> bool:
+        """HR prepares and sees them all, but matters of their own only when they prepared them; whoever approves, from the submission on,
+        not their own either; the person concerned and the heads above both departments once it is approved."""
+        concerned = row["user_id"] == me
+        if "hr" in self.held[me] and (not concerned or row["created_by"] == me):
+            return True
+        if "leader" in self.held[me] and not concerned and row["state"] != "draft":
+            return True
+        if row["approved_on"] is None:
+            return False
+        return concerned or bool({row["department_id"], row["from_department_id"]} & self.sees_departments(me))
+
+    def _hr_employee_event_grade(self, me: int, row: Row) -> bool:
+        """As the grade of the person: the person, heads above today, HR; and who decides on it."""
+        event = next(e for e in self.rows["hr_employee_event"] if e["id"] == row["event_id"])
+        return self._hr_employee_event(me, event) and (self.sees_staff(me, row["user_id"]) or bool(self.held[me] & {"hr", "leader"}))
+
     def _kernel_parameter(self, me: int, row: Row) -> bool:
         return not row["secret"] or "system_admin" in self.held[me]
 
@@ -274,6 +294,8 @@ class Oracle:
             return True
         if table in EDITED_BY_OWNER:
             return bool(row[EDITED_BY_OWNER[table]] == me)
+        if table == "hr_employee_event":
+            return row["created_by"] == me and "hr" in self.held[me]
         if table == "project_project":
             return self.answers_for(me, row["id"])
         if table == "project_member":

@@ -21,6 +21,9 @@ stay("hr_employee", "the person's own record", "user_id")
 stay("hr_employment", "the person's own terms; whose manager somebody is stands in the assignments", "user_id", "manager_id")
 stay("hr_assignment", "the person's own places", "user_id")
 stay("hr_employee_private", "the person's own data", "user_id")
+stay("hr_employee_event", "what was proposed and by whom; HR puts an open one right", "user_id", "manager_id", "from_manager_id",
+     "submitted_by", "decided_by")  # fmt: skip
+stay("hr_employee_event_grade", "the person's own grade", "user_id")
 stay("hr_leave", "the person's own leave, and decisions of the past", "user_id", "decided_by")
 
 

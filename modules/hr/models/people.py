@@ -92,9 +92,11 @@ class Employment(Record):
     manager_id: Mapped[int | None] = mapped_column(
         ForeignKey(User.id), index=True, server_default=FetchedValue(), info={"label": _l("Manager"), "lookup": "employees", **BY_ACTION}
     )
-    employment_type: Mapped[str] = mapped_column(Text, server_default="regular", info={"label": _l("Employment type"), "choices": TYPES})
+    employment_type: Mapped[str] = mapped_column(
+        Text, server_default="regular", info={"label": _l("Employment type"), "choices": TYPES, **BY_ACTION}
+    )
     joined_on: Mapped[date] = mapped_column(info={"label": _l("Joined on"), **BY_ACTION})
-    regular_on: Mapped[date | None] = mapped_column(info={"label": _l("Regular from")})
+    regular_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Regular from"), **BY_ACTION})
     left_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Last day at work"), **BY_ACTION})
     state: Mapped[str] = mapped_column(
         Text,
@@ -119,7 +121,7 @@ class Employment(Record):
         return v.has("staff", c.user_id)
 
     def change(c: Any, v: Any) -> Any:
-        return v.holds("staff_admin")
+        return false()  # by approved changes only
 
     def __str__(self) -> str:
         return str(Employment.__label__)
