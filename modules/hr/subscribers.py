@@ -180,7 +180,7 @@ class Staff:
     """The employees and departments as their accounts and groups at Keycloak should be."""
 
     def people(self, user_ids: Collection[int] | None = None) -> list[Person]:
-        """Employees present and past; whoever is in a dissolved department is in none."""
+        """Employees present and past, but nobody whose hiring was taken back; whoever is in a dissolved department is in none."""
         asked = (
             select(
                 Employee.user_id, Employee.number, User.username, Employee.name, Employee.work_email,
@@ -188,6 +188,7 @@ class Staff:
             )
             .join(User, User.id == Employee.user_id)
             .join(Department, Department.id == Employee.department_id)
+            .where(Employee.archived_at.is_(None))
             .order_by(Employee.number)
             .execution_options(include_archived=True)
         )  # fmt: skip
