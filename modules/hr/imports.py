@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from modules.hr.actions import found, hire
 from modules.hr.actions.organisation import covers
 from modules.hr.models import Assignment, Department, DepartmentHead, DepartmentPeriod, Employee, EmployeePrivate, Employment, Grade, Post
-from modules.hr.resources import EmploymentResource
 from modules.hr.screens.access import may_import
 from portal.kernel.calendar import today
 from portal.kernel.db import session
@@ -26,7 +25,7 @@ from security.transitions import perform
 from security.visibility import context
 
 TRANSFER = _l("Where people who work here belong changes from a day on: transfer the person instead.")
-TERMS = _l("The terms of people who work here change on their own page.")
+TERMS = _l("The terms of people who work here change by an employee change, which a second person approves.")
 
 _department = by_column(Department, "code", words="name", sheet="departments", missing=_l("There is no department with the code %(key)s."))
 _person = by_column(
@@ -148,7 +147,6 @@ def _hire(values: dict[str, Any]) -> int:
 
 _TABLES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (Employee, ("name", "work_email", "work_phone")),
-    (Employment, ("employment_type", "regular_on")),
     (EmployeePrivate, ("identity_number", "bank_account")),
 )
 
@@ -160,10 +158,6 @@ def _change(stored: Stored, values: dict[str, Any]) -> None:
         if mine:
             pk = stored.id if model is Employee else session().scalars(select(model.id).where(model.employee_id == stored.id)).one()
             records.change(model, pk, mine, None)
-
-
-def _terms(name: str) -> Any:
-    return "" if name in EmploymentResource.edit_columns else TERMS
 
 
 _username = column(User, "username", required=True, fixed=_l("The account name is changed where accounts are kept."), example="li.ming")
@@ -188,9 +182,9 @@ people = Sheet(
         _at_post,
         _in_grade,
         _manager,
-        column(Employment, "employment_type", required=False, fixed=_terms("employment_type")),
+        column(Employment, "employment_type", required=False, fixed=TERMS),
         column(Employment, "joined_on", fixed=TERMS, example="2024-03-01"),
-        column(Employment, "regular_on", required=False, fixed=_terms("regular_on"), example="2024-06-01"),
+        column(Employment, "regular_on", required=False, fixed=TERMS, example="2024-06-01"),
         column(Employee, "work_email", example="li.ming@company.example"),
         column(Employee, "work_phone", example="010-1234 5678"),
         column(EmployeePrivate, "identity_number", offered=_private),

@@ -85,7 +85,7 @@ class EmployeeEvents(Screen, model=EmployeeEvent):
             if name == "effective_on":
                 shown["label"] = str(proposing.effective_label(record.kind))
             built.append(shown)
-        return [{"title": _("Change"), "fields": built}]
+        return [{"title": _("What is to happen"), "fields": built}]
 
     def _compared(self, record: EmployeeEvent, row: Row) -> Markup:
         fields, compared = fields_of(EmployeeEvent), []
