@@ -8,7 +8,19 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import accounts, auditlog, filters, handover, paging, preferences, registry, rolesapi, sessions, whoseesapi
+from portal.web import (
+    accounts,
+    auditlog,
+    filters,
+    handover,
+    paging,
+    preferences,
+    registry,
+    rolesapi,
+    sensitivereads,
+    sessions,
+    whoseesapi,
+)
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
@@ -90,6 +102,7 @@ def document() -> Schema:
     paths |= _roles(schemas)
     paths |= _visibility(schemas)
     paths |= _audit_log(schemas)
+    paths |= _sensitive_reads(schemas)
     paths |= _sessions(schemas)
     paths |= _accounts(schemas)
     paths |= _handovers(schemas)
@@ -346,20 +359,49 @@ def _visibility(schemas: Schema) -> Schema:
     }
 
 
-def _audit_log(schemas: Schema) -> Schema:
-    base, tag = f"{API}/audit-log", ["audit-log"]
-    schemas["audit-log"] = auditlog.SCHEMA
-    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": "#/components/schemas/audit-log"}}}
-    listed = {
+def _sensitive_reads(schemas: Schema) -> Schema:
+    base, tag = f"{API}/sensitive-reads", ["sensitive-reads"]
+    schemas["sensitive-reads"] = sensitivereads.SCHEMA
+    listed = _listed_of("sensitive-reads")
+    possible = "; ".join(f"{column} ({operator})" for column, operator in sensitivereads.FILTERS)
+    q = {"name": "q", "in": "query", "required": False, "schema": {"type": "string"}}
+    return {
+        f"{base}/": {
+            "get": _operation(
+                "list_sensitive_reads",
+                _("Sensitive reads"),
+                tag,
+                listed,
+                parameters=[q | {"description": f"filters: {possible}; page_size; after"}],
+                errors=(400,),
+            )
+        },
+        f"{base}/mine": {
+            "get": _operation("list_my_readers", _("Who read my data"), tag, listed, parameters=[q | {"description": "page_size; after"}])
+        },
+    }
+
+
+def _listed_of(name: str) -> Schema:
+    """The answer of a list of the trail."""
+    ref = {"$ref": f"#/components/schemas/{name}"}
+    return {
         "type": "object",
         "properties": {
             "count": {"type": "integer"},
             "count_capped": {"type": "boolean"},
             "ids": {"type": "array", "items": {"type": "integer"}},
-            "result": {"type": "array", "items": {"$ref": "#/components/schemas/audit-log"}},
+            "result": {"type": "array", "items": ref},
             "next": {"type": "string", "nullable": True},
         },
     }
+
+
+def _audit_log(schemas: Schema) -> Schema:
+    base, tag = f"{API}/audit-log", ["audit-log"]
+    schemas["audit-log"] = auditlog.SCHEMA
+    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": "#/components/schemas/audit-log"}}}
+    listed = _listed_of("audit-log")
     possible = "; ".join(f"{column} ({operator})" for column, operator in auditlog.FILTERS)
     q = {
         "name": "q",

@@ -19,6 +19,7 @@ from portal.web.accounts import AccountResource
 from portal.web.auditlog import AuditLogResource
 from portal.web.handover import HandoverResource
 from portal.web.rolesapi import RoleResource
+from portal.web.sensitivereads import SensitiveReadResource
 from portal.web.sessions import SessionResource
 from portal.web.whoseesapi import VisibilityResource
 
@@ -46,6 +47,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
     builder.add_api(RoleResource)
     builder.add_api(VisibilityResource)
     builder.add_api(AuditLogResource)
+    builder.add_api(SensitiveReadResource)
     builder.add_api(SessionResource)
     builder.add_api(AccountResource)
     builder.add_api(HandoverResource)
