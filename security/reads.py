@@ -76,7 +76,11 @@ def _any_table() -> re.Pattern[str]:
 @event.listens_for(Engine, "before_cursor_execute")
 def _sent(conn: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
     """Whatever a person's session asks the database for: the text of the statement names what it reads, compares or orders by."""
-    if not has_request_context() or not statement.lstrip()[:6].upper().startswith(("SELECT", "WITH ")) or not _any_table().search(statement):
+    if (
+        not has_request_context()
+        or not statement.lstrip()[:6].upper().startswith(("SELECT", "WITH "))
+        or not _any_table().search(statement)
+    ):
         return
     if conn.engine is not db.engine:
         return

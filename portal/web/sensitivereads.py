@@ -49,7 +49,7 @@ def _entry(e: Any, model: type[Any] | None, names: Mapping[int, str]) -> dict[st
         "who": e.actor_name or words.NONE,
         "what": str(model.__label__ or model.__name__) if model is not None else str(history.TABLES.get(e.tbl, e.tbl)),
         "row": e.row_id or None,
-        "people": [names[p] for p in people[:SHOWN] if p in names] + ([_("and %(n)s more", n=more)] if more > 0 else []),
+        "people": [names[p] for p in people[:SHOWN] if p in names] + ([_("and %(n)s others", n=more)] if more > 0 else []),
         "text": history.read_words(new, model),
         "via": e.ip or "",
         "seq": e.seq,
@@ -119,7 +119,7 @@ def _form(args: Mapping[str, str], names: Mapping[int, str]) -> list[dict[str, A
 
     return [
         person("person", _("Read by")),
-        person("about", _("About")),
+        person("about", _("Person concerned")),
         choice("type", _("Kind of record"), of_kinds()),
         choice("way", _("How"), history.WAYS),
         {"name": "from", "label": _("From"), "kind": "date", "value": args["from"]},

@@ -28,7 +28,7 @@ UNRESTRICTED = {
     "portal/notify/deliveries.py": "sending what was decided; the words are rendered as the receiver",
     "portal/notify/notices.py": "notices are written for others; the words are rendered as the receiver",
     "portal/notify/account_notices.py": "administrators are told of sign-ins with nobody behind them",
-    "security/trail.py": "an auditor reads what became of records and who read secrets, a person who read its own; page and REST check the permission, secrets are left out",
+    "security/trail.py": "auditors read what became of records and who read secrets, secrets left out; a person who read the own",
     "security/verification.py": "verifying the whole history; the auditor's page gets counts and places",
     "security/accounts.py": "signing in: nobody is known yet",
     "security/sessions.py": "beginning and ending sessions, committed whatever becomes of the request",
