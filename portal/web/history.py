@@ -22,7 +22,7 @@ WAYS = {
     "trail": _l("Audit log"),
 }
 """The ways sensitive data is read in."""
-TABLES = {"audit_entry": _l("Audit log"), "security_role": _l("Roles")}
+TABLES = {"audit_entry": _l("Audit log"), "security_role": _l("Roles and permissions")}
 """What else is read, beside records."""
 
 

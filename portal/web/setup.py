@@ -12,6 +12,7 @@ from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import delegations as delegations
+from portal.web import erasures as erasures
 from portal.web import home as home
 from portal.web import signins as signins
 from portal.web import whosees as whosees

@@ -214,6 +214,15 @@ class Oracle:
     def _security_question(self, me: int, row: Row) -> bool:
         return row["created_by"] == me or bool(self.held[me] & {"security_admin", "auditor"})
 
+    def looks_after_personal_data(self, me: int) -> bool:
+        return bool(self.held[me] & {"hr", "legal", "security_admin", "auditor"})
+
+    def _security_erasure(self, me: int, row: Row) -> bool:
+        return me in (row["person_id"], row["created_by"]) or self.looks_after_personal_data(me)
+
+    def _security_legal_hold(self, me: int, row: Row) -> bool:
+        return self.looks_after_personal_data(me)
+
     def _security_signin(self, me: int, row: Row) -> bool:
         """The own ones; everybody's for those who look after the system, its security, or audit it."""
         return row["user_id"] == me or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
