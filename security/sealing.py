@@ -122,7 +122,7 @@ begin
   return sealed;
 end $fn$
 """,  # noqa: S608 - constants
-    # for approved erasure (ALL-17), by the worker only and only for one that is approved. The values go, their salted hashes stay, the salt that could prove a guess goes
+    # for approved erasure (ALL-17), by the worker only. The values go, their salted hashes stay, the salt that could prove a guess goes
     f"""
 create or replace function audit_erase(of_table text, of_row bigint, columns_ text[], why text) returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $fn$

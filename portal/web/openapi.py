@@ -360,25 +360,11 @@ def _visibility(schemas: Schema) -> Schema:
 
 
 def _sensitive_reads(schemas: Schema) -> Schema:
-    base, tag = f"{API}/sensitive-reads", ["sensitive-reads"]
     schemas["sensitive-reads"] = sensitivereads.SCHEMA
     listed = _listed_of("sensitive-reads")
-    possible = "; ".join(f"{column} ({operator})" for column, operator in sensitivereads.FILTERS)
-    q = {"name": "q", "in": "query", "required": False, "schema": {"type": "string"}}
     return {
-        f"{base}/": {
-            "get": _operation(
-                "list_sensitive_reads",
-                _("Sensitive reads"),
-                tag,
-                listed,
-                parameters=[q | {"description": f"filters: {possible}; page_size; after"}],
-                errors=(400,),
-            )
-        },
-        f"{base}/mine": {
-            "get": _operation("list_my_readers", _("Who read my data"), tag, listed, parameters=[q | {"description": "page_size; after"}])
-        },
+        f"{API}/sensitive-reads{path}": {"get": _operation(name, str(words), ["sensitive-reads"], listed, parameters=[q], errors=(400,))}
+        for name, (path, words, q) in sensitivereads.READS_OF.items()
     }
 
 

@@ -223,6 +223,17 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+def _q(known: str) -> dict[str, Any]:
+    return {"name": "q", "in": "query", "required": False, "schema": {"type": "string"}, "description": f"{known}page_size; after"}
+
+
+READS_OF: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "list_sensitive_reads": ("/", _l("Sensitive reads"), _q(f"filters: {'; '.join(f'{c} ({o})' for c, o in FILTERS)}; ")),
+    "list_my_readers": ("/mine", _l("Who read my data"), _q("")),
+}
+"""Operation → address, words and parameter."""
+
+
 def looked(user_id: int) -> list[dict[str, Any]]:
     """Who read the sensitive data of *user_id* lately, for the person's own page."""
     found = trail.sensitive_reads(WantedRead(person=user_id), PAGE)
