@@ -137,7 +137,8 @@ def _model_statements(c: type[Record], owner: str, tables: dict[str, type[Record
     for scope, where in c.wide.items():
         yield f"create policy wide_{scope} on {n} for select to wide_{scope} using ({'true' if where is None else rule_sql(where(c), t)})"
     yield f"grant select, insert ({columns}), update ({columns}) on {n} to app"
-    yield f"grant select, insert, update, delete on {n} to app_act, worker"
+    yield f"grant select, insert, update{', delete' if c.DISPOSABLE else ''} on {n} to app_act"  # nothing of the web destroys a row
+    yield f"grant select, insert, update, delete on {n} to worker"
     for fk in t.foreign_keys:
         parent = fk.column.table.name
         if parent not in tables:
