@@ -47,7 +47,7 @@ SCOPE = "personal_data"
 scope(
     SCOPE,
     label=_l("Looks after personal data"),
-    help=_l("Asks for erasure, decides on it, places legal holds; never the values themselves."),
+    help=_l("Erasure of anybody's data and legal holds; not the values themselves."),
 )
 
 

@@ -24,7 +24,8 @@ from portal.web import (
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
-from security.manager import granted
+from security.manager import allowed, granted
+from security.reads import secrets
 from security.transitions import Action, Argument, actions_of
 
 blueprint = Blueprint("rest", __name__, url_prefix=API)
@@ -84,7 +85,7 @@ def change_me() -> Response:
 
 
 def document() -> Schema:
-    """The whole API."""
+    """The whole API, without resources of sensitive data the caller may not use."""
     own = {
         "type": "object",
         "properties": {"locale": {"enum": [*LANGUAGES]}, "theme": {"enum": [*preferences.THEMES]}},
@@ -98,6 +99,8 @@ def document() -> Schema:
     }
     schemas: Schema = {"Error": _error()}
     for _name, r in sorted(registry.resources.items()):
+        if r.model.__tablename__ in secrets() and not allowed("view", r.permission()):
+            continue  # nor how sensitive columns are called, for whom they are not there
         paths |= _paths(r, schemas)
     paths |= _roles(schemas)
     paths |= _visibility(schemas)

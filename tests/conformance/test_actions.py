@@ -76,6 +76,11 @@ def concerned(o: Oracle, me: int, row: Row) -> bool:
     )
 
 
+def decides_on_erasure(o: Oracle, me: int, row: Row) -> bool:
+    """Those who look after personal data, never who asked nor the person concerned."""
+    return o.looks_after_personal_data(me) and me not in (row["created_by"], row["person_id"])
+
+
 MAY: dict[str, Words] = {
     "project.Project.start": manages,
     "project.Project.pause": manages,
@@ -120,6 +125,10 @@ MAY: dict[str, Words] = {
     "notify.Notice.read": own("receiver_id"),
     "security.Delegation.end": lambda o, me, row: me in (row["giver_id"], row["deputy_id"]) and row["ended_at"] is None,
     "security.Delegation.revoke": lambda o, me, row: watches(o, me) and row["ended_at"] is None,
+    "security.Erasure.approve": decides_on_erasure,
+    "security.Erasure.refuse": decides_on_erasure,
+    "security.Erasure.withdraw": own("created_by"),
+    "security.LegalHold.lift": lambda o, me, row: o.looks_after_personal_data(me),
 }
 
 

@@ -325,6 +325,7 @@ def _web(s: Any, ids: Ids) -> None:
 
 def _security(s: Any, ids: Ids) -> None:
     from security.delegation import Delegation
+    from security.erasure import Erasure, LegalHold
     from security.signins import SignIn
 
     lent = [
@@ -346,4 +347,7 @@ def _security(s: Any, ids: Ids) -> None:
     for username, outcome in (("member.wang", "ok"), ("pm.chen", "wrong_password"), ("hr", "ok"), ("leaver", "inactive")):
         s.add(SignIn(user_id=ids.users[username], username=username, outcome=outcome, way="keycloak", ip="10.0.0.7"))
     s.add(SignIn(outcome="unlinked", username="stranger", way="keycloak", ip="10.0.0.8"))
+    for person, by in (("pm.chen", "hr"), ("buyer", "buyer"), ("hr", "security.admin")):
+        s.add(Erasure(person_id=ids.users[person], kind="hr.contact", reason="asked for", created_by=ids.users[by]))
+    s.add(LegalHold(person_id=ids.users["buyer"], reason="a case at court", created_by=ids.users["legal"]))
     s.flush()

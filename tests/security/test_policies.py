@@ -64,7 +64,7 @@ OPEN_TO_PEOPLE = {
     "security_role_scope": {"SELECT"},
     "kernel_outbox": {"INSERT"},
 }
-DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase"}
+DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase", "audit_read"}
 
 
 @pytest.fixture
