@@ -4,7 +4,7 @@ A column says that it is personal by `info={"personal": "<kind>"}`; a kind is de
 nightly job proposes what is due; a person asks for the own data, those who look after personal data for anybody's. Whoever decides is
 neither the one who asked nor the person concerned, and nothing is erased of somebody under a legal hold or while it is still needed. The
 worker then takes the values away, in the rows and in their history; the sealed chain holds (`audit_erase`). What was done at work, under
-which name, stays: that is business data. docs/adr/0019-erasure.md
+which name, stays: that is business data. docs/adr/0022-erasure.md
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -4,7 +4,7 @@ A column is sensitive by its declaration `info={"secret": True}`. Every statemen
 column is noticed here, whatever page, list, export or module sends it; so is every export, every look at the history of such columns and
 every look of an auditor into the trail. What one request reads of one table becomes one entry of the history (`op` = read), written
 before the answer leaves: an answer without its entry does not leave. The entry stands in the same sealed chain as all others. A person's
-look at the own data is no entry. docs/adr/0018-sensitive-reads.md
+look at the own data is no entry. docs/adr/0021-sensitive-reads.md
 """
 
 import re
