@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel.db import Base, session
 from portal.kernel.document import Record
+from security import reads
 
 
 class AuditEntry(Base):
@@ -43,6 +44,8 @@ class AuditEntry(Base):
         Index("ix_audit_entry_actor", "actor", "id"),
         Index("ix_audit_entry_txid", "txid", "id"),
         Index("ix_audit_entry_at", "at", postgresql_using="brin"),
+        Index("ix_audit_entry_reads", "id", postgresql_where=text("op = 'read'")),
+        Index("ix_audit_entry_read_people", text("(new -> 'people')"), postgresql_using="gin", postgresql_where=text("op = 'read'")),
         {"info": {"only": {"worker": "select", "app": "select"}}},
     )
 
@@ -82,10 +85,12 @@ def timeline(record: Record, limit: int = 50, before: int | None = None) -> list
             AuditEntry.residue,
         )
         .outerjoin(User, User.id == AuditEntry.actor)
-        .where(mine)
+        .where(mine, AuditEntry.op != reads.READ)
         .order_by(AuditEntry.id.desc())
         .limit(limit)
     )
     if before is not None:
         query = query.where(AuditEntry.id < before)
-    return list(session().execute(query))
+    found = list(session().execute(query))
+    reads.of_history(found)
+    return found

@@ -16,7 +16,7 @@ from portal.kernel.document import Record, records
 from portal.kernel.module import contexts, lent, scopes
 from security import audit as audit  # its table belongs to what is generated
 from security import delegation as delegation  # deputies' contexts are assembled from its table
-from security import sealing
+from security import reads, sealing
 from security.visibility import Setting, editable
 
 BASE_ROLES = ("app", "app_anon", "app_act", "app_read", "worker")
@@ -137,7 +137,8 @@ def _model_statements(c: type[Record], owner: str, tables: dict[str, type[Record
     for scope, where in c.wide.items():
         yield f"create policy wide_{scope} on {n} for select to wide_{scope} using ({'true' if where is None else rule_sql(where(c), t)})"
     yield f"grant select, insert ({columns}), update ({columns}) on {n} to app"
-    yield f"grant select, insert, update, delete on {n} to app_act, worker"
+    yield f"grant select, insert, update{', delete' if c.DISPOSABLE else ''} on {n} to app_act"  # nothing of the web destroys a row
+    yield f"grant select, insert, update, delete on {n} to worker"
     for fk in t.foreign_keys:
         parent = fk.column.table.name
         if parent not in tables:
@@ -295,6 +296,7 @@ def function_statements(zone: str = "Asia/Shanghai") -> Iterator[str]:
     )
     yield from FUNCTIONS
     yield from sealing.FUNCTIONS
+    yield from reads.function_statements()
     yield "revoke all on function app_context(bigint, bigint, text), app_signed_in(text), app_nobody() from public"
     yield "revoke all on function app_begin(text, text, text), app_begin_as(bigint) from public"
     yield "grant execute on function app_nobody(), app_signed_in(text), app_begin(text, text, text) to app_login, worker_login"
@@ -329,11 +331,11 @@ def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[s
     yield f"grant select ({USER_COLUMNS}) on ab_user to app"
     for name in FAB_READABLE:
         yield f"grant select on {name} to app"
-    # a history entry is read by whoever sees the row it is about
+    # a history entry is read by whoever sees the row it is about; who read it, is told to auditors and to the person concerned only
     arms = " ".join(f"when '{n}' then exists (select 1 from {n} where {n}.id = audit_entry.row_id)" for n in sorted(tables))  # noqa: S608
     yield "alter table audit_entry enable row level security"
     yield "alter table audit_entry force row level security"
-    yield f"create policy see on audit_entry for select to app using (case tbl {arms} else false end)"
+    yield f"create policy see on audit_entry for select to app using (op <> '{reads.READ}' and case tbl {arms} else false end)"
     yield "create policy see_worker on audit_entry for select to worker using (true)"
     yield f"create policy all_owner on audit_entry to {owner} using (true) with check (true)"
 

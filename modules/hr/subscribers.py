@@ -1,6 +1,7 @@
 """Whom HR tells what, and how sign-in finds an employee."""
 
 from collections.abc import Collection, Iterable
+from datetime import date
 from typing import Any
 
 from sqlalchemy import select
@@ -20,7 +21,7 @@ from modules.hr.events import (
     LeaveDecided,
     LeaveSubmitted,
 )
-from modules.hr.models import Department, DepartmentHead, Employee, EmployeeEvent, Leave
+from modules.hr.models import Department, DepartmentHead, Employee, EmployeeEvent, Employment, Leave
 from portal.kernel.db import session
 from portal.kernel.document import User
 from portal.kernel.errors import Refusal
@@ -30,6 +31,7 @@ from portal.kernel.people import employment
 from portal.notify import notice_kind, notify
 from security import expected as directory
 from security.accounts import employee_finder, return_guard
+from security.erasure import leavers, needed
 from security.expected import Person, directory_source
 
 notice_kind(
@@ -105,6 +107,21 @@ def not_somebody_who_left(user_id: int) -> None:
 def employed(user_ids: Iterable[int]) -> set[int]:
     """Those of *user_ids* who work here today."""
     return set(session().scalars(select(Employee.user_id).where(Employee.user_id.in_(list(user_ids)), Employee.active)))
+
+
+@leavers
+def who_left() -> list[tuple[int, date]]:
+    """Everybody who left, with the last day at work."""
+    gone = select(Employment.user_id, Employment.left_on).where(Employment.state == "left", Employment.left_on.is_not(None))
+    return [(user_id, day) for user_id, day in session().execute(gone) if day is not None]
+
+
+@needed
+def works_here(user_id: int, kind: str) -> str | None:
+    """Nobody who works here can do without identity, bank account and contact: pay and taxes need them."""
+    if kind.startswith("hr.") and session().scalar(select(Employee.id).where(Employee.user_id == user_id, Employee.active)):
+        return str(_("The person works here; this data is needed for pay, taxes and work."))
+    return None
 
 
 @on(LeaveSubmitted)

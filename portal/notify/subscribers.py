@@ -13,9 +13,9 @@ from portal.kernel.events import on
 from portal.kernel.handover import kinds
 from portal.kernel.i18n import _, _l, listed
 from portal.notify.notices import Message, notice_kind, notify
-from portal.web import words
+from portal.web import rolestore, words
 from portal.web.rolestore import OwnAccessWidened
-from security.accounts import on_unlinked_login
+from security.accounts import AccountLinked, RolesGained, on_unlinked_login
 from security.delegation import Delegation, DelegationEnded, DelegationGiven
 from security.emergency import Event, on_emergency
 from security.handover import HandedOver
@@ -69,6 +69,15 @@ notice_kind(
     tone="info",
 )
 
+notice_kind(
+    "security.account_linked",
+    label=_l("Sign-in account of somebody with wide access linked"),
+    title=_l("A sign-in account was linked to %(name)s for the first time"),
+    body=_l("Roles: %(roles)s. Whoever sets employee numbers at the sign-in service can link accounts: ask %(name)s whether it was them."),
+    url="/sign-ins/?f.user_id=%(id)s",
+    tone="warn",
+)
+
 _WATCHERS = text(
     """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name in ('leader', 'security_admin') order by x.user_id"""
@@ -76,6 +85,11 @@ _WATCHERS = text(
 _LEADERS = text(
     """select x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name = 'leader' and x.user_id <> :by order by x.user_id"""
+)
+_SCOPED = text(
+    """select distinct r.name, s.scope in ('system', 'security', 'explain') as watches
+         from ab_user_role x join ab_role r on r.id = x.role_id
+         join security_role_scope s on s.role_id = r.id where x.user_id = :id order by r.name"""
 )
 _ADMINISTRATORS = text(
     """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
@@ -114,6 +128,27 @@ def tell_leaders(event: OwnAccessWidened) -> None:
     params = {"name": name or "", "role": event.role, "added": ", ".join(event.added[:10]) or event.role}
     leaders = session().scalars(_LEADERS, {"by": event.by}).all()
     notify(leaders, "security.own_access", params=params, key=f"security.own_access:{uuid.uuid4().hex}")
+
+
+@on(RolesGained)
+def note_gained(event: RolesGained) -> None:
+    """What Keycloak gives is in the record of role changes; leaders hear of it when it is somebody who administers access (VIS-05)."""
+    username = session().scalar(text("select username from ab_user where id = :id"), {"id": event.user_id})
+    rolestore.keep((key, "given", f"{username} (Keycloak)") for key in event.roles)
+    if any(watches for _name, watches in session().execute(_SCOPED, {"id": event.user_id})):
+        for key in event.roles:
+            tell_leaders(OwnAccessWidened(event.user_id, key, []))
+
+
+@on(AccountLinked)
+def tell_of_linking(event: AccountLinked) -> None:
+    """An account with wide access may not come to somebody unseen (VIS-05)."""
+    roles = sorted({name for name, _watches in session().execute(_SCOPED, {"id": event.user_id})})
+    if roles:
+        name = session().scalar(text("select last_name || first_name from ab_user where id = :id"), {"id": event.user_id})
+        params = {"name": name or "", "roles": ", ".join(roles), "id": event.user_id}
+        key = f"security.account_linked:{event.user_id}:{event.subject}"
+        notify(session().scalars(_WATCHERS).all(), "security.account_linked", params=params, key=key)
 
 
 @on(AuditBroken)

@@ -4,15 +4,26 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from portal.kernel.document import Record, records
-from portal.kernel.i18n import _
+from portal.kernel.i18n import _, _l, listed, ngettext
 from portal.web import rows, words
 from portal.web.fields import NONE, Field, FieldError, fields_of
-from security import handover
+from security import handover, reads
 from security.audit import erased_in, timeline
 from security.trail import TrailEntry
 
 QUIET = frozenset({"id", "version", "created_at", "created_by", "custom", "archived_at"})
 PAGE = 30
+WAYS = {
+    "page": _l("Page or list"),
+    "api": _l("REST"),
+    "search": _l("Search"),
+    "export": _l("Export"),
+    "history": _l("History"),
+    "trail": _l("Audit log"),
+}
+"""The ways sensitive data is read in."""
+TABLES = {"audit_entry": _l("Audit log"), "security_role": _l("Roles and permissions")}
+"""What else is read, beside records."""
 
 
 def as_json(record: Record, before: int | None = None) -> list[dict[str, Any]]:
@@ -55,6 +66,8 @@ def of_trail(found: Sequence[TrailEntry]) -> list[dict[str, Any]]:
 def _trail_entry(e: TrailEntry, model: type[Any] | None, texts: dict[tuple[type[Any], int], str]) -> dict[str, Any]:
     fields = fields_of(model) if model is not None else {}
     action, tone = _action(e)
+    if e.op == reads.READ:
+        return _read_entry(e, model)
     hidden = [str(fields[name].label) if name in fields else name for name in e.hidden if name not in QUIET]
     changes = [*_changes(e, fields, texts, _numbered), *({"label": label, "before": "", "after": _("not shown")} for label in hidden)]
     return {
@@ -69,6 +82,39 @@ def _trail_entry(e: TrailEntry, model: type[Any] | None, texts: dict[tuple[type[
         "via": e.ip or "",
         "changes": changes,
         "text": _reason(e.reason),
+        "seq": e.seq,
+    }
+
+
+def read_words(new: dict[str, Any], model: type[Any] | None) -> str:
+    """What a read was of and how: `Identity number, Bank account · List or page · 12 records`."""
+    fields = fields_of(model) if model is not None else {}
+    names = [str(fields[n].label) if n in fields else str(n) for n in new.get("fields", ())]
+    parts = [listed(names)] if names else []
+    parts.append(str(WAYS.get(new.get("way", ""), new.get("way", ""))))
+    count = new.get("rows") if new.get("rows") is not None else len(new.get("ids", ()))
+    if count:
+        parts.append(ngettext("%(num)s record", "%(num)s records", count))
+    if new.get("format"):
+        parts.append(str(new["format"]).upper())
+    parts += [str(f) for f in new.get("filters", ())]
+    parts += [f"{k} {v}" for k, v in new.get("asked", {}).items()]
+    return " · ".join(parts)
+
+
+def _read_entry(e: TrailEntry, model: type[Any] | None) -> dict[str, Any]:
+    return {
+        "id": e.id,
+        "at": words.moment(e.at),
+        "who": e.actor_name or _("The system"),
+        "what": str(model.__label__ or model.__name__) if model is not None else str(TABLES.get(e.tbl, e.tbl)),
+        "table": e.tbl,
+        "row": e.row_id or "…",
+        "action": _("read"),
+        "tone": "idle",
+        "via": e.ip or "",
+        "changes": [],
+        "text": read_words(e.new or {}, model),
         "seq": e.seq,
     }
 

@@ -13,6 +13,7 @@ from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
 from portal.web import comparing as comparing
 from portal.web import delegations as delegations
+from portal.web import erasures as erasures
 from portal.web import home as home
 from portal.web import signins as signins
 from portal.web import whosees as whosees
@@ -20,6 +21,7 @@ from portal.web.accounts import AccountResource
 from portal.web.auditlog import AuditLogResource
 from portal.web.handover import HandoverResource
 from portal.web.rolesapi import RoleResource
+from portal.web.sensitivereads import SensitiveReadResource
 from portal.web.sessions import SessionResource
 from portal.web.whoseesapi import VisibilityResource
 
@@ -47,6 +49,7 @@ def install(app: Flask, builder: AppBuilder) -> None:
     builder.add_api(RoleResource)
     builder.add_api(VisibilityResource)
     builder.add_api(AuditLogResource)
+    builder.add_api(SensitiveReadResource)
     builder.add_api(SessionResource)
     builder.add_api(AccountResource)
     builder.add_api(HandoverResource)

@@ -96,6 +96,11 @@ def of_an_account(o: Oracle, me: int, row: Row) -> bool:
     return row["kind"] in ("account", "double") and looks_after_accounts(o, me, row)
 
 
+def decides_on_erasure(o: Oracle, me: int, row: Row) -> bool:
+    """Those who look after personal data, never who asked nor the person concerned."""
+    return o.looks_after_personal_data(me) and me not in (row["created_by"], row["person_id"])
+
+
 MAY: dict[str, Words] = {
     "security.Difference.link": of_an_account,
     "security.Difference.disable": of_an_account,
@@ -149,6 +154,10 @@ MAY: dict[str, Words] = {
     "lowcode.ImportRun.cancel": own("owner_id"),
     "applications.Application.close": administrator,
     "applications.Application.reopen": administrator,
+    "security.Erasure.approve": decides_on_erasure,
+    "security.Erasure.refuse": decides_on_erasure,
+    "security.Erasure.withdraw": own("created_by"),
+    "security.LegalHold.lift": lambda o, me, row: o.looks_after_personal_data(me),
 }
 
 

@@ -30,7 +30,7 @@ UNRESTRICTED = {
     "portal/notify/notices.py": "notices are written for others; the words are rendered as the receiver",
     "portal/applications/clients.py": "Keycloak's clients, compared by a job; no business rows",
     "portal/applications/screens.py": "how often applications are opened, without by whom",
-    "security/trail.py": "an auditor reads what became of records; page and REST check the permission, secrets are left out",
+    "security/trail.py": "auditors read what became of records and who read secrets, secrets left out; a person who read the own",
     "security/verification.py": "verifying the whole history; the auditor's page gets counts and places",
     "security/accounts.py": "signing in: nobody is known yet",
     "security/sessions.py": "beginning and ending sessions, committed whatever becomes of the request",

@@ -387,6 +387,7 @@ def _imports(s: Any, ids: Ids) -> None:
 def _security(s: Any, ids: Ids) -> None:
     from security.delegation import Delegation
     from security.differences import Comparison, Difference
+    from security.erasure import Erasure, LegalHold
     from security.signins import SignIn
 
     lent = [
@@ -411,6 +412,9 @@ def _security(s: Any, ids: Ids) -> None:
     s.add(Comparison(repair=False, state="done", people=30, accounts=31, changed=1, found=1, seconds=1))
     s.add(Difference(kind="account", key="stranger-at-keycloak", title="stranger", user_id=ids.users["outsider"]))
     s.add(Difference(kind="group", key="choir-at-keycloak", title="choir"))
+    for person, by in (("pm.chen", "hr"), ("buyer", "buyer"), ("hr", "security.admin")):
+        s.add(Erasure(person_id=ids.users[person], kind="hr.contact", reason="asked for", created_by=ids.users[by]))
+    s.add(LegalHold(person_id=ids.users["buyer"], reason="a case at court", created_by=ids.users["legal"]))
     s.flush()
 
 

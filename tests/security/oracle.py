@@ -242,6 +242,15 @@ class Oracle:
 
     _security_comparison = _security_difference
 
+    def looks_after_personal_data(self, me: int) -> bool:
+        return bool(self.held[me] & {"hr", "legal", "security_admin", "auditor"})
+
+    def _security_erasure(self, me: int, row: Row) -> bool:
+        return me in (row["person_id"], row["created_by"]) or self.looks_after_personal_data(me)
+
+    def _security_legal_hold(self, me: int, row: Row) -> bool:
+        return self.looks_after_personal_data(me)
+
     def _security_signin(self, me: int, row: Row) -> bool:
         """The own ones; everybody's for those who look after the system, its security, or audit it."""
         return row["user_id"] == me or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})

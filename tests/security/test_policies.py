@@ -67,7 +67,7 @@ OPEN_TO_PEOPLE = {
     "kernel_outbox": {"INSERT"},
     "applications_client": {"SELECT"},
 }
-DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase"}
+DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase", "audit_read"}
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from portal.web.exporting import count_export
 from portal.web.frame import fragment
 from portal.web.page import Page, route
 from portal.web.query import asked_day
+from security import reads
 from security.transitions import perform, perform_many
 from security.visibility import context
 
@@ -190,6 +191,8 @@ class TeamBoard(OfUnit, Page):
         period, known, unit = self.asked("week")
         count_export()
         result = board(people_of(unit.ids, period), period)
+        filters = [unit.name, period.words]
+        reads.note(DailyReport.__tablename__, way="export", filters=filters, format="xlsx", rows=len(result.rows))
         out = workbook(result, known, f"{unit.name} {period.words}")
         name = f"{_('Team reports')}-{period.start.isoformat()}.xlsx"
         response = send_file(

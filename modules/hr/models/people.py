@@ -13,10 +13,12 @@ from modules.hr.models.posts import Grade, Post
 from portal.kernel import identifiers
 from portal.kernel.calendar import today
 from portal.kernel.columns import BY_ACTION, never_overlapping, ordered_period
+from portal.kernel.db import session
 from portal.kernel.document import LegalEntity, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
+from security.erasure import personal_data
 from security.visibility import acting
 
 
@@ -34,8 +36,8 @@ class Employee(Record):
         ForeignKey(Post.id), index=True, server_default=FetchedValue(), info={"label": _l("Post"), **BY_ACTION}
     )
     entity_id: Mapped[int] = mapped_column(ForeignKey(LegalEntity.id), index=True, info={"label": _l("Legal entity")})
-    work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail")})
-    work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone")})
+    work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail"), "personal": "hr.contact"})
+    work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone"), "personal": "hr.contact"})
     active: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("Works here"), **BY_ACTION})
 
     department: Mapped[Department] = relationship()
@@ -162,6 +164,19 @@ class Assignment(Record):
         return f"{self.from_day}"
 
 
+def _without_address(user_id: int) -> int:
+    """The account's e-mail is the work e-mail; an account needs one, so it gets one that leads nowhere."""
+    nowhere = f"erased-{user_id}@example.invalid"
+    found = update(User).where(User.id == user_id, User.email != nowhere).values(email=nowhere).returning(User.id)
+    return len(session().execute(found.execution_options(synchronize_session=False)).all())
+
+
+# what a labour contract is about is kept for two years after its end; who may be called at work is nobody's business any more after one
+personal_data("hr.private", _l("Identity, bank and address"), years=2)
+personal_data("hr.contact", _l("Contact at work"), years=1, also=_without_address)
+
+PRIVATE: dict[str, Any] = {"secret": True, "personal": "hr.private"}
+
 IDENTITY_PROBLEMS = {
     "format": _l("An identity number has 17 digits and a check character."),
     "date": _l("The birth date in the identity number is not possible."),
@@ -178,9 +193,9 @@ class EmployeePrivate(Record):
     __root__ = "employee_id"
     employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), **BY_ACTION})
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
-    identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number"), "secret": True})
-    bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account"), "secret": True})
-    home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "secret": True, "multiline": True})
+    identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number"), **PRIVATE})
+    bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account"), **PRIVATE})
+    home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "multiline": True, **PRIVATE})
 
     employee: Mapped[Employee] = relationship()
 

@@ -23,6 +23,7 @@ from portal.web.fields import fields_of
 from portal.web.page import Page, route
 from portal.web.rows import Row
 from portal.web.screen import Related, Screen
+from portal.web.sensitivereads import looked
 from security.visibility import changeable, context
 
 CHANGES = Related(
@@ -81,6 +82,8 @@ class People(Screen, model=Employee):
             out["related"] = [tab for tab in (CHANGES.build(record),) if tab is not None]
         if terms is not None and may("view", Assignment):
             out["extra_tabs"] = [self._assignments(record)]
+        if record.user_id == context().me:
+            out.setdefault("extra_tabs", []).append(_readers(record.user_id))
         return out
 
     def _sections(self, record: Employee, row: Row, terms: Employment | None) -> list[dict[str, Any]]:
@@ -172,6 +175,13 @@ class People(Screen, model=Employee):
             found.append({**shown, "id": row.id, "when": when, "actions": actions})
         html = render_template("hr/assignments.html", rows=found, back=f"/people/{record.id}?tab=assignments")
         return {"key": "assignments", "label": _("Career"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
+
+
+def _readers(user_id: int) -> dict[str, Any]:
+    """Who read the person's own sensitive data; for the person only."""
+    found = looked(user_id)
+    html = render_template("administration/who_looked.html", entries=found)
+    return {"key": "readers", "label": _("Who looked"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
 
 
 TARGETS = {"department_id": Department, "post_id": Post, "grade_id": Grade, "manager_id": User}
