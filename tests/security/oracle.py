@@ -51,6 +51,10 @@ EDITED_BY_ROLE = {
 }
 EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
                    "web_home_layout": "user_id", "web_list_setting": "user_id"}  # fmt: skip
+# what not even an auditor reads: pay, identity, bank, parameters
+SECRETS = {("hr_employee_private", c) for c in ("identity_number", "bank_account", "home_address")} | {
+    ("hr_grade_rate", c) for c in ("base_salary", "performance_pay", "project_performance", "daily_cost")
+} | {("kernel_parameter", "value")}  # fmt: skip
 # fields of documents may be edited in these states only (ALL-04)
 EDITABLE_IN = {"hr_leave": {"draft", "rejected"}, "project_project": {"draft", "active", "paused"}}
 
@@ -262,6 +266,10 @@ class Oracle:
         if project is not None and (self.sees_as_manager(me, project) or self.all_projects(me)):
             return True
         return self.sees_staff(me, row["user_id"])
+
+    def reads_in_trail(self, me: int | None, table: str, column: str, path: str) -> bool:
+        """An auditor reads the trail of every record on the pages made for it, secrets left out (VIS-08)."""
+        return me is not None and "auditor" in self.held[me] and "/audit-log/" in path and (table, column) not in SECRETS
 
     # -------------------------------------------------------------- changing fields
     def changes(self, me: int | None, table: str, row: Row) -> bool:
