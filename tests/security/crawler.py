@@ -41,6 +41,12 @@ TABLES = {
 """Whose rows an id in the path of a page without a model means."""
 ASKED = ("person", "user_id", "unit", "project", "project_id", "id", "pk", "table", "record_id")
 """Names of query arguments that pages take ids in: tried with ids the person does not see."""
+QUERIES = {
+    "VisibilityResource.check": "person_id={person}&type=project.Project&record={project}",
+    "VisibilityResource.people": "type=project.Project&record={project}",
+    "VisibilityResource.records": "person_id={person}",
+}
+"""What addresses need in their query to answer at all."""
 DEARER = {"TeamBoard.confirm": "a manager sees lines of a report that is hidden: they are looked at, nothing is told of the report"}
 """Where what is hidden may cost more statements than what does not exist, and why."""
 
@@ -170,6 +176,9 @@ class Crawler:
         ask = (rule.endpoint, rule.rule, method)
         if method == "GET":
             yield Ask(*ask, path, kind, pk)
+            if rule.endpoint in QUERIES:
+                project, person = next(iter(self.oracle.projects)), min(self.oracle.people.values())
+                yield Ask(*ask, f"{path}?{QUERIES[rule.endpoint].format(project=project, person=person)}")
             if rule.rule.endswith("/") and model is not None:
                 yield Ask(*ask, f"{path}?q=(page_size:100)&archived=1")
                 yield from (Ask(*ask, f"{path}?q={q}") for q in self._queries(view, username))
@@ -226,7 +235,7 @@ class Crawler:
     def _page(self, rule: Rule, method: str, path: str, kind: str, pk: int | None, model: Any, username: str | None) -> Iterator[Ask]:
         ask = (rule.endpoint, rule.rule, method)
         if method != "GET":
-            form = (("version", self._version(model, pk)), ("text", "x"), ("reason", "x"))
+            form = (("version", self._version(model, pk)), ("text", "x"), ("reason", "x"), ("role", "qa"))
             yield Ask(*ask, path, kind, pk, form=form)
             return
         yield Ask(*ask, path, kind, pk)

@@ -267,9 +267,16 @@ class Oracle:
             return True
         return self.sees_staff(me, row["user_id"])
 
-    def reads_in_trail(self, me: int | None, table: str, column: str, path: str) -> bool:
-        """An auditor reads the trail of every record on the pages made for it, secrets left out (VIS-08)."""
-        return me is not None and "auditor" in self.held[me] and "/audit-log/" in path and (table, column) not in SECRETS
+    def reads_beside(self, me: int | None, table: str, column: str, path: str) -> bool:
+        """What pages made for it tell of rows one does not see.
+
+        An auditor reads the trail of every record, secrets left out (VIS-08). Who may ask who sees what is told memberships with the
+        numbers of records, and nothing else that stands in them (VIS-10).
+        """
+        held = self.held.get(me, set()) if me is not None else set()
+        trail = "auditor" in held and "/audit-log/" in path and (table, column) not in SECRETS
+        asked = bool(held & {"auditor", "security_admin"}) and ("/who-sees-what/" in path or "/visibility/" in path)
+        return trail or (asked and column in ("number", "code"))
 
     # -------------------------------------------------------------- changing fields
     def changes(self, me: int | None, table: str, row: Row) -> bool:
