@@ -50,6 +50,10 @@ EDITED_BY_ROLE = {
 }
 EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
                    "web_home_layout": "user_id", "web_list_setting": "user_id"}  # fmt: skip
+# what not even an auditor reads: pay, identity, bank, parameters
+SECRETS = {("hr_employee_private", c) for c in ("identity_number", "bank_account", "home_address")} | {
+    ("hr_grade_rate", c) for c in ("base_salary", "performance_pay", "project_performance", "daily_cost")
+} | {("kernel_parameter", "value")}  # fmt: skip
 # fields of documents may be edited in these states only (ALL-04)
 EDITABLE_IN = {
     "hr_leave": {"draft", "rejected"},
@@ -291,6 +295,17 @@ class Oracle:
         if project is not None and (self.sees_as_manager(me, project) or self.all_projects(me)):
             return True
         return self.sees_staff(me, row["user_id"])
+
+    def reads_beside(self, me: int | None, table: str, column: str, path: str) -> bool:
+        """What pages made for it tell of rows one does not see.
+
+        An auditor reads the trail of every record, secrets left out (VIS-08). Who may ask who sees what is told memberships with the
+        numbers of records, and nothing else that stands in them (VIS-10).
+        """
+        held = self.held.get(me, set()) if me is not None else set()
+        trail = "auditor" in held and "/audit-log/" in path and (table, column) not in SECRETS
+        asked = bool(held & {"auditor", "security_admin"}) and ("/who-sees-what/" in path or "/visibility/" in path)
+        return trail or (asked and column in ("number", "code"))
 
     # -------------------------------------------------------------- changing fields
     def changes(self, me: int | None, table: str, row: Row) -> bool:
