@@ -11,7 +11,8 @@ from portal.kernel.errors import BadRequest, Invalid
 from portal.kernel.handover import giving
 from portal.kernel.i18n import _
 from portal.web import registry, rows
-from portal.web.access import MAX_ID, route
+from portal.web.access import route
+from portal.web.accountstore import MAX_USER
 from portal.web.resource import API, answer, object_body
 from security import handover
 from security.handover import NAME, Part, Preview
@@ -80,7 +81,7 @@ class HandoverResource(BaseApi):  # type: ignore[misc]
     @route("/<int:pk>")
     def get(self, pk: int) -> Response:
         """What the person answers for; `?day=` from which somebody else does."""
-        return answer(as_json(handover.preview(min(pk, MAX_ID), asked_day(request.args.get("day"), calendar.today()))))
+        return answer(as_json(handover.preview(min(pk, MAX_USER), asked_day(request.args.get("day"), calendar.today()))))
 
     @route("/<int:pk>", methods=("POST",), verb="run")
     def run(self, pk: int) -> Response:
@@ -90,7 +91,7 @@ class HandoverResource(BaseApi):  # type: ignore[misc]
         if unknown:
             raise Invalid({k: _("Unknown argument.") for k in unknown})
         day = asked_day(str(given.get("day") or ""), calendar.today())
-        done = handover.execute(pk, receivers(given), day, str(given.get("reason") or "")[:500], str(given.get("seen") or ""))
+        done = handover.execute(min(pk, MAX_USER), receivers(given), day, str(given.get("reason") or "")[:500], str(given.get("seen") or ""))
         return answer({"person_id": pk, "done": done})
 
 

@@ -106,7 +106,7 @@ def document() -> Schema:
         for address, described in r.described().items():
             paths[address] = {**paths.get(address, {}), **described}
     asked_for = _operation(
-        "compare_accounts", _("Compare"), ["account-comparisons"], comparing.ASKED_FOR, body=comparing.BODY, errors=(422,)
+        "compare_accounts", _("Compare"), ["account-comparisons"], comparing.ASKED_FOR, status="202", body=comparing.BODY, errors=(422,)
     )
     paths[f"{API}/account-comparisons/"]["post"] = asked_for
     paths |= _roles(schemas)

@@ -90,6 +90,8 @@ def test_what_one_only_sees_stays_as_it_is(username: str, client_as: Any, oracle
 # ------------------------------------------------------------------ columns nobody sets
 # a new employee is an action of its own: these are its arguments
 HIRING = {("employees", "department_id"), ("employees", "post_id"), ("employees", "number")}
+# begun with arguments of their own, no row of columns: a file, whether to repair
+OWN_BODY = {"imports", "account-comparisons"}
 
 
 @pytest.mark.req("ALL-04", part="REST")
@@ -113,7 +115,7 @@ def test_rest_refuses_columns_that_are_not_for_setting(username: str, client_as:
                 continue
             value = 1 if column.endswith("_id") or column in ("id", "version", "created_by") else "approved"
             body = {c: sample(model, c) for c in resource.addable() if c in fields_of(model)} | {column: value}
-            calls = [client.post(f"{resource.route_base}/", json=body)]
+            calls = [] if resource.resource_name in OWN_BODY else [client.post(f"{resource.route_base}/", json=body)]
             if row is not None:
                 calls.append(
                     client.patch(f"{resource.route_base}/{row['id']}", json={column: value}, headers={"If-Match": str(row["version"])})

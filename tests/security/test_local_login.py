@@ -81,8 +81,8 @@ def test_many_names_from_one_address_lock_too(app: Flask, local: None, client_as
     with app.app_context(), unrestricted("test") as s:
         s.execute(
             text(
-                """insert into security_signin (outcome, username, ip)
-                   select 'wrong_password', 'guess' || n, '127.0.0.1' from generate_series(1, 30) n"""
+                """insert into security_signin (outcome, username, way, ip)
+                   select 'wrong_password', 'guess' || n, 'password', '127.0.0.1' from generate_series(1, 30) n"""
             )
         )
     assert sign_in(client_as(None), "pm.chen", "a good long password").status_code == 429

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel.columns import BY_ACTION
 from portal.kernel.document import ME, Record, User
+from portal.kernel.handover import stay
 from portal.kernel.i18n import _, _l
 from portal.lowcode.importing import declared
 
@@ -166,3 +167,8 @@ class ImportRow(Record):
 
     def __str__(self) -> str:
         return self.key
+
+
+stay("lowcode_import_run", "who imported", "owner_id")
+stay("lowcode_import_file", "who imported", "owner_id")
+stay("lowcode_import_row", "who imported", "owner_id")
