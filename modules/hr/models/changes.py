@@ -32,7 +32,7 @@ class EmployeeEvent(Document):
         "regularise": _l("Make regular"),
         "transfer": _l("Transfer"),
         "promotion": _l("Promotion"),
-        "leave": _l("Leaves the company"),
+        "leave": _l("Departure"),
         "rehire": _l("Rehire"),
         "correction": _l("Correction of an entry"),
     }

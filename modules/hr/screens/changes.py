@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 from modules.hr.actions import decides, prepare, revise
-from modules.hr.models import Employee, EmployeeEvent, EmployeeEventGrade
+from modules.hr.models import Assignment, Employee, EmployeeEvent, EmployeeEventGrade
 from modules.hr.screens import proposing
 from modules.hr.screens.access import administers
 from portal.kernel import calendar
@@ -45,7 +45,7 @@ class EmployeeEvents(Screen, model=EmployeeEvent):
     route_base = BASE
     menu = "People"
     menu_order = 25
-    icon = "user-edit"
+    icon = "switch-horizontal"
     title = _l("Employee changes")
     visible = concerned
     list_columns = ("name", "kind", "effective_on", "from_department", "department", "state", "number")
@@ -61,10 +61,16 @@ class EmployeeEvents(Screen, model=EmployeeEvent):
     tabs = ((_l("To approve"), "f.state=submitted"), (_l("Approved, to come"), "f.state=approved"))
     add_label = _l("New change")
     empty = {
-        "icon": "user-edit",
+        "icon": "switch-horizontal",
         "title": _l("No changes of employees yet"),
         "text": _l("HR prepares them here or on a person's page; a second person approves."),
     }
+
+    def list_extras(self) -> dict[str, Any]:
+        """What came of it: who worked where and when."""
+        if not (administers(context()) and may("view", Assignment)):
+            return {}
+        return {"page_actions": [{"label": _("Places over time"), "url": "/assignments/", "icon": "history"}]}
 
     # ------------------------------------------------------------------ the page
     def extras(self, record: Any, row: Row) -> dict[str, Any]:

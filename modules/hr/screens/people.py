@@ -10,7 +10,6 @@ from sqlalchemy import select
 from modules.hr.actions import heads_of, heads_on
 from modules.hr.models import Assignment, Department, Employee, EmployeeEvent, EmployeePrivate, Employment, Grade, Leave, Post
 from modules.hr.screens import handover
-from modules.hr.screens.access import administers
 from modules.hr.screens.changes import form_url
 from portal.kernel.calendar import today
 from portal.kernel.db import session
@@ -108,7 +107,7 @@ class People(Screen, model=Employee):
         fits = {"regularise": terms.state == "probation", "rehire": not here, "leave": here, "transfer": here, "promotion": here}
         looks = {
             "transfer": ("arrows-exchange", "primary"),
-            "promotion": ("stairs-up", None),
+            "promotion": ("stairs", None),
             "regularise": ("user-check", None),
             "leave": ("user-off", None),
             "rehire": ("user-plus", "primary"),
@@ -241,15 +240,11 @@ class Assignments(Screen, model=Assignment):
     """Changes of place over time, planned ones too."""
 
     route_base = "/assignments"
-    title = _l("Transfers")
-    menu = "People"
-    menu_order = 60
-    icon = "switch-horizontal"
+    title = _l("Places over time")
     list_columns = ("employee", "department", "post", "grade", "from_day", "to_day", "reason")
     filters = ("employee", "department", "post", "grade", "from_day", "to_day")
     order = ("from_day", "desc")
     verbs = ("view", "export")
-    visible = administers
 
 
 def _employee_page(model: Any, pk: int) -> str:
