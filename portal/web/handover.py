@@ -91,7 +91,9 @@ class HandoverResource(BaseApi):  # type: ignore[misc]
         if unknown:
             raise Invalid({k: _("Unknown argument.") for k in unknown})
         day = asked_day(str(given.get("day") or ""), calendar.today())
-        done = handover.execute(min(pk, MAX_USER), receivers(given), day, str(given.get("reason") or "")[:500], str(given.get("seen") or ""))
+        done = handover.execute(
+            min(pk, MAX_USER), receivers(given), day, str(given.get("reason") or "")[:500], str(given.get("seen") or "")
+        )
         return answer({"person_id": pk, "done": done})
 
 
