@@ -31,6 +31,8 @@ UNTESTED = {
 }
 UNGRANTED = {"WarningResource.export": "in no built-in role; a company may put it into one of its own"}
 """Routes whose permission nobody of the invented company holds."""
+NOBODY_GETS = {"LoginView.callback", "LoginView.emergency"}
+"""GET routes that answer an error to everybody who was not sent there."""
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "kind": ("csv", "xlsx", "json"),
     "key": ("leader", "employee", "nothing"),
@@ -81,6 +83,24 @@ class Crawl:
     told_apart: list[str] = field(default_factory=list)
     marks: Counter[str] = field(default_factory=Counter)
     requests: int = 0
+
+
+def untested(app: Flask, found: Crawl) -> dict[tuple[str, str], str]:
+    """Routes whose permissions nobody got past, and GET routes without an answer; with the statuses there were."""
+    left = {}
+    for rule, method in rules(app):
+        statuses = found.reached[rule.rule, method]
+        model = getattr(getattr(app.view_functions[rule.endpoint], "__self__", None), "model", None)
+        no_action = "action" in rule.arguments and model is not None and not actions_of(model)
+        if no_action or (rule.endpoint in UNGRANTED and method == "GET"):
+            if not statuses.keys() <= {302, 401, 403, 404}:
+                left[rule.rule, method] = f"answers {dict(statuses)}, though there is no action or nobody may"
+            continue
+        past = statuses.keys() - ({401, 403, 404, 405} if rule.arguments else {401, 403, 405})
+        answered = {s for s in statuses if s < 400} or rule.endpoint in NOBODY_GETS
+        if not past or (method == "GET" and not answered):
+            left[rule.rule, method] = str(dict(statuses))
+    return left
 
 
 def rules(app: Flask) -> list[tuple[Rule, str]]:
@@ -279,9 +299,11 @@ class Crawler:
         methods: tuple[str, ...],
         links: int,
         only: str = "",
+        among: set[tuple[str, str]] | None = None,
     ) -> None:
-        """Everything as one person, of the routes in whose rule the pattern *only* is found; then up to *links* pages that links lead to.
+        """Everything as one person; then up to *links* pages that links lead to.
 
+        Of the routes in whose rule the pattern *only* is found, and with *among* of these (rule, method).
         A route that refuses the person whatever the id, or asks to sign in, is asked once (with --soak to the end).
         """
         closed: set[tuple[str, str]] = set()
@@ -289,7 +311,11 @@ class Crawler:
         nowhere: dict[tuple[str, ...], Ask] = {}
         seen, queue = set(), []
         for ask in self.asks(username, methods):
-            if (ask.rule, ask.method) in closed or not re.search(only, ask.rule):
+            if (
+                (ask.rule, ask.method) in closed
+                or not re.search(only, ask.rule)
+                or (among is not None and (ask.rule, ask.method) not in among)
+            ):
                 continue
             status, texts, count = self._answer(into, ask, username, may)
             if not self.whole and (status == 401 or (status == 403 and ask.kind in ("", "nowhere"))):
