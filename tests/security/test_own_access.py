@@ -1,6 +1,7 @@
 """Whoever administers access and gives some to themself is noted and told to leaders, whichever way; and sees no business row (VIS-05)."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -58,8 +59,6 @@ def test_a_sign_in_account_linked_to_somebody_with_wide_access(fresh_db: None, a
 
 def test_the_emergency_access_is_told(fresh_db: None, app: Any, told: Any) -> None:
     with app.app_context():
-        from datetime import timedelta
-
         emergency.enable(timedelta(minutes=5), "operator")
         assert told("security.emergency_opened") == 1
         emergency.disable()
@@ -73,12 +72,21 @@ def test_who_administers_or_watches_sees_no_business_row(username: str, session_
     everybody = {
         *("hr_department", "hr_department_period", "hr_department_head", "hr_post", "hr_grade", "hr_employee"),
         *("project_domain", "project_role", "kernel_entity", "kernel_working_day", "kernel_number_series", "kernel_parameter"),
-        *("dailyreport_closed_month", "notify_warning_rule", "web_announcement", "web_list_setting"),
+        *(
+            "applications_application",
+            "applications_category",
+            "dailyreport_closed_month",
+            "notify_warning_rule",
+            "web_announcement",
+            "web_list_setting",
+        ),
     }
+    access = {"security_signin", "security_delegation", "security_difference", "security_comparison"}
+    watching = access | {"security_question", "security_erasure", "security_legal_hold", "applications_launch"}
     of_the_role = {
-        "admin": {"web_role_change", "security_signin", "security_account_change", "kernel_parameter"},
-        "security.admin": {"security_question", "security_signin", "security_erasure", "security_legal_hold", "security_account_change"},
-        "auditor": {"security_question", "security_signin", "security_erasure", "security_legal_hold", "security_account_change"},
+        "admin": access | {"web_role_change"},
+        "security.admin": watching,
+        "auditor": watching,
     }[username]
     own_by = ("user_id", "author_id", "receiver_id", "report_author_id", "created_by")
     wrong = []
