@@ -245,7 +245,7 @@ def _why_not(person_id: int, kind: str) -> str | None:
     by=_decides,
     label=_l("Approve the erasure"),
     tone="danger",
-    icon="eraser",
+    icon="trash",
     arguments={"note": text_argument(_l("Answer"), max_length=500)},
     confirm=_l("Erase this data for good, in the history too? It cannot be brought back."),
 )

@@ -22,6 +22,15 @@ WAYS = {
     "trail": _l("Audit log"),
 }
 """The ways sensitive data is read in."""
+ASKED = {
+    "table": _l("Kind of record"),
+    "row": _l("Number of the record (ID)"),
+    "actor": _l("Changed by"),
+    "since": _l("From"),
+    "until": _l("Until (not included)"),
+    "entry": _l("Entry"),
+}
+"""What a look into the trail was for, in words."""
 TABLES = {"audit_entry": _l("Audit log"), "security_role": _l("Roles and permissions")}
 """What else is read, beside records."""
 
@@ -98,7 +107,8 @@ def read_words(new: dict[str, Any], model: type[Any] | None) -> str:
     if new.get("format"):
         parts.append(str(new["format"]).upper())
     parts += [str(f) for f in new.get("filters", ())]
-    parts += [f"{k} {v}" for k, v in new.get("asked", {}).items()]
+    known = {m.__tablename__: str(m.__label__ or m.__name__) for m in records()}
+    parts += [f"{ASKED.get(k, k)}: {known.get(v, v)}" for k, v in new.get("asked", {}).items()]
     return " · ".join(parts)
 
 
