@@ -311,15 +311,12 @@ class Crawler:
         nowhere: dict[tuple[str, ...], Ask] = {}
         seen, queue = set(), []
         for ask in self.asks(username, methods):
-            if (
-                (ask.rule, ask.method) in closed
-                or not re.search(only, ask.rule)
-                or (among is not None and (ask.rule, ask.method) not in among)
-            ):
+            place = (ask.rule, ask.method)
+            if place in closed or not re.search(only, ask.rule) or (among is not None and place not in among):
                 continue
             status, texts, count = self._answer(into, ask, username, may)
             if not self.whole and (status == 401 or (status == 403 and ask.kind in ("", "nowhere"))):
-                closed.add((ask.rule, ask.method))
+                closed.add(place)
             if ask.kind in ("hidden", "nowhere"):
                 key = (ask.method, _kindred(ask.path, ask.pk), str(ask.headers != JSON_HEADERS), str(ask.json), str(_unversioned(ask.form)))
                 found = (status, _same(texts[-1], ask.pk), count)

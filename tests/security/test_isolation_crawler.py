@@ -15,7 +15,7 @@ from tests.security.crawler import UNTESTED, Crawl, Crawler, untested
 from tests.security.oracle import Oracle
 
 # on which routes; who else there is tries what none of these got through to; with --soak everybody on all of them
-SECURITY = "audit|visibility|who-sees|sign-ins|sessions|roles|accounts"
+SECURITY = "audit|sensitive|erasure|legal|visibility|who-sees|sign-ins|sessions|roles|accounts"
 PERSONS: dict[str | None, str] = {
     "outsider": "",
     "pm.chen": "",
@@ -26,7 +26,7 @@ PERSONS: dict[str | None, str] = {
     "auditor": SECURITY,
     None: "",
 }
-OTHERS = ("security.admin", "member.wang", "finance", "qa", "sales.liu", "head.sales")
+OTHERS = ("security.admin", "auditor", "member.wang", "finance", "qa", "sales.liu", "head.sales")
 SUMS_OF = ("pm.chen", "domain.manager", "leader", "member.wang")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
