@@ -16,6 +16,7 @@ from portal.kernel.columns import BY_ACTION, checked
 from portal.kernel.db import Label, session
 from portal.kernel.document import Coded, Record, User
 from portal.kernel.errors import Invalid
+from portal.kernel.handover import stay
 from portal.kernel.i18n import _, _l, tr
 from security.roles import BUILT_IN, RoleInfo
 from security.visibility import context
@@ -227,3 +228,6 @@ class Launch(Record):
 
     def __str__(self) -> str:
         return f"#{self.application_id}"
+
+
+stay("applications_launch", "what was opened", "user_id")

@@ -61,6 +61,8 @@ def condition(model: type[Record], leaf: Leaf) -> str:
 def _condition(model: type[Record], leaf: Leaf) -> Any:
     column = _columns(model, leaf)
     match leaf.kind, leaf.name:
+        case "own", "unlike":
+            return _("%(column)s is not this person", column=column)
         case "own", _name:
             return _("%(column)s is this person", column=column)
         case "context", context:
@@ -75,6 +77,8 @@ def _condition(model: type[Record], leaf: Leaf) -> Any:
             return _("%(column)s is empty", column=column)
         case "condition", "given":
             return _("%(column)s is given", column=column)
+        case "condition", "unlike":
+            return _("%(column)s is not “%(value)s”", column=column, value=words.state(leaf.test.right.value))
         case "condition", "yes":
             return _("%(column)s: yes", column=column)
         case "condition", "no":

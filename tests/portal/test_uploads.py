@@ -163,7 +163,7 @@ def test_a_hostile_file_is_refused_quickly_in_little_memory(app, kind):
     assert peak < 40_000_000, f"{peak / 1e6:.0f} MB in the portal's own process"
     # a child counts what its parent held when it was made, and other children count too
     mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert after.ru_maxrss < max(400_000, before.ru_maxrss + 1, mine), f"the reader took {after.ru_maxrss / 1000:.0f} MB"
+    assert after.ru_maxrss < max(400_000, before.ru_maxrss + 1, mine * 1.1), f"the reader took {after.ru_maxrss / 1000:.0f} MB"
     # the machine may be busy: what counts is the work it makes
     work = time.process_time() - own + after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert work < 5, f"{work:.1f} s of work, {time.monotonic() - begun:.1f} s in all"

@@ -65,7 +65,7 @@ def test_every_condition_of_a_rule_has_its_kind(app: Any) -> None:
             about_person = any(isinstance(x, arms.Mark) for x in visitors.iterate(leaf.test))
             assert about_person == (leaf.kind != "condition"), (m, leaf)
             assert leaf.kind != "condition" or leaf.name, (m, leaf.test)
-    assert kinds == {"own", "context", "scope", "person", "condition"}
+    assert kinds == {"own", "context", "scope", "parent", "person", "condition"}
 
 
 @pytest.mark.parametrize("username", PERSONS)

@@ -129,6 +129,7 @@ class ImportRow(Record):
     __label__ = _l("Imported row")
     __label_plural__ = _l("Imported rows")
     LOG = True
+    DISPOSABLE = True  # what the next run over the file finds takes its place
     OUTCOMES = {"error": _l("Error"), "create": _l("New"), "change": _l("Change"), "same": _l("Unchanged")}
     run_id: Mapped[int] = mapped_column(ForeignKey(ImportRun.id), info={"label": _l("Import"), **BY_ACTION})
     owner_id: Mapped[int] = mapped_column(
