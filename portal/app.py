@@ -14,14 +14,15 @@ from portal.kernel import settings as active_settings
 from portal.kernel.db import Session, db
 from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _
+from security import reads
 from security.manager import PortalSecurityManager
 from security.policies import check_declared
 
 INSTALLED = ("hr", "project", "dailyreport")
 """The modules of this installation; what they need comes before them."""
 
-BUILT_IN = ("portal.notify",)
-PARTS = ("models", "actions", "subscribers", "screens", "resources", "jobs", "reports")
+BUILT_IN = ("portal.notify", "portal.applications", "portal.lowcode.importing")
+PARTS = ("models", "actions", "subscribers", "screens", "resources", "imports", "jobs", "reports")
 
 
 REPLACED = ("UtilView.back", "LocaleView.index", "appbuilder.static")
@@ -42,8 +43,18 @@ class Portal(Flask):
             if response.status_code >= 400 and not g.get("keep"):
                 s.rollback()
             elif isinstance(s, Session):
+                reads.write()  # with what it read: no answer leaves without
                 s.finish()
         return response
+
+
+def _note_reads(response: Response) -> Response:
+    """What was read for an answer that kept nothing else, such as both versions in a conflict."""
+    s = db.session()
+    if g.get("sensitive_reads") and isinstance(s, Session):
+        reads.write()
+        s.finish()
+    return response
 
 
 def load_modules() -> None:
@@ -106,6 +117,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Portal:
         WTF_CSRF_CHECK_DEFAULT=False,
     )
     app.config.update(overrides)
+    app.after_request(_note_reads)
     db.init_app(app)
     load_modules()
     check_declared()

@@ -18,8 +18,9 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from portal.kernel import outbox
 from portal.kernel.db import Session, session, unrestricted
+from portal.kernel.events import publish
 from portal.kernel.settings import settings
-from security import roles, sessions
+from security import delegation, roles, sessions
 from security.sessions import Account, RoleWrite
 from security.signins import SignIn, one_line, record, record_locked
 
@@ -81,6 +82,22 @@ def on_unlinked_login(function: Hook) -> Hook:
     return function
 
 
+@dataclass(frozen=True)
+class RolesGained:
+    """*user_id* has new *roles* by Keycloak's word alone, which nobody gave in the portal (VIS-05)."""
+
+    user_id: int
+    roles: list[str]
+
+
+@dataclass(frozen=True)
+class AccountLinked:
+    """A Keycloak account came to the person *user_id* by the employee number its administrators set (VIS-05)."""
+
+    user_id: int
+    subject: str
+
+
 # ------------------------------------------------------------------ sign-in by Keycloak
 def sign_in(claims: dict[str, Any]) -> Arrival:
     """Find the person behind a verified ID token, bring roles up to date and write the sign-in history."""
@@ -122,6 +139,7 @@ def find(s: Session, claims: dict[str, Any]) -> int | None:
         log.warning("account.number_taken", employee_number=number, subject=subject, user_id=user_id)
         return None
     log.info("account.linked", user_id=user_id, subject=subject)
+    publish(AccountLinked(user_id, str(subject)))
     return user_id
 
 
@@ -212,17 +230,22 @@ def sync_roles(s: Session, user_id: int, claimed: Any) -> None:
     wanted = {role for role in claimed if isinstance(role, str)}
     for write in s.scalars(select(RoleWrite).where(RoleWrite.user_id == user_id, RoleWrite.done_at.is_(None)).order_by(RoleWrite.id)):
         (wanted.add if write.operation == "add" else wanted.discard)(write.role_key)
-    _set_roles(s, user_id, wanted)
+    gained = _set_roles(s, user_id, wanted)
+    if gained:
+        publish(RolesGained(user_id, gained))
 
 
-def _set_roles(s: Session, user_id: int, wanted: set[str]) -> None:
+def _set_roles(s: Session, user_id: int, wanted: set[str]) -> list[str]:
+    """Makes *wanted* the person's roles; those that are new."""
     managed = set(s.scalars(select(Role.name).where(Role.name.not_in(NOT_MANAGED))))
     mine = select(Role.name).join(assoc_user_role, assoc_user_role.c.role_id == Role.id).where(assoc_user_role.c.user_id == user_id)
     held = set(s.scalars(mine))
-    for key in sorted((wanted & managed) - held):
+    gained = sorted((wanted & managed) - held)
+    for key in gained:
         roles.grant(s, user_id, key)
     for key in sorted((held & managed) - wanted):
         roles.revoke(s, user_id, key)
+    return gained
 
 
 def queue_role(user_id: int, role_key: str, operation: Literal["add", "remove"]) -> None:
@@ -234,6 +257,17 @@ def queue_role(user_id: int, role_key: str, operation: Literal["add", "remove"])
     row = {"user_id": user_id, "role_key": role_key, "operation": operation}
     write = s.execute(insert(RoleWrite).values(**row).returning(RoleWrite.id)).scalar_one()
     outbox.enqueue("security.role_writes", {}, key=f"security.role_write:{write}")
+
+
+def tell_roles(user_id: int) -> None:
+    """Have Keycloak know every role *user_id* has here; for an account that was just made or taken over.
+
+    Until then they win over Keycloak's word, which would take them at the first sign-in.
+    """
+    s = session()
+    mine = select(Role.name).join(assoc_user_role, assoc_user_role.c.role_id == Role.id).where(assoc_user_role.c.user_id == user_id)
+    for key in list(s.scalars(mine.where(Role.name.not_in(NOT_MANAGED)).order_by(Role.name))):
+        queue_role(user_id, key, "add")
 
 
 # ------------------------------------------------------------------ local passwords (by flag only)
@@ -286,3 +320,4 @@ def set_active(user_id: int, active: bool) -> None:
     session().execute(change.execution_options(synchronize_session=False))
     if not active:
         sessions.end_with_account(user_id, "switched off")
+        delegation.end_with_account(user_id, "switched off")

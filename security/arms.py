@@ -36,7 +36,8 @@ from sqlalchemy.sql.elements import BooleanClauseList, False_, Grouping
 from portal.kernel import calendar
 from portal.kernel.db import PlainTable
 from portal.kernel.document import Record
-from portal.kernel.module import memberships
+from portal.kernel.module import lent, memberships
+from security import delegation
 from security.roles import RoleScope
 from security.visibility import INTS, Context
 
@@ -199,8 +200,10 @@ def _names(e: Any) -> tuple[str, ...]:
 
 
 def _shape(e: Any) -> str:
-    """`empty`, `given`, `yes` or `no` for a plain condition on one column; else nothing."""
+    """`empty`, `given`, `yes`, `no` or `unlike` for a plain condition on one column; else nothing."""
     operator = getattr(e, "operator", None)
+    if operator is operators.ne or operator is operators.is_distinct_from:
+        return "unlike"
     if operator is operators.is_ or operator is operators.is_not:
         return "empty" if operator is operators.is_ else "given"
     if operator is operators.is_true or getattr(e, "table", None) is not None:
@@ -262,7 +265,7 @@ class OnePerson(Viewer):
         self.person = literal(ctx.me is not None)
 
     def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        return cast(ColumnElement[bool], column == any_(bindparam(f"v_{name}", self.ctx.ids(name), INTS, unique=True)))
+        return cast(ColumnElement[bool], column == any_(bindparam(f"v_{name}", self.ctx.seen_ids(name), INTS, unique=True)))
 
     def holds(self, scope: str) -> ColumnElement[bool]:
         return literal(scope in self.ctx.scopes)
@@ -294,7 +297,9 @@ MEMBERSHIP: dict[str, Any] = {
 
 
 def relation(name: str) -> Any:
-    """The memberships behind context *name*, everybody's."""
+    """The memberships behind context *name*, everybody's, those that others let a deputy see by among them."""
     sql = memberships[name].sql()
+    if name in lent:
+        sql = delegation.relation_sql(sql, lent[name].axis, lent[name].people)
     given = [bindparam("today", calendar.today(), Date())] if ":today" in sql else []
     return text(sql).bindparams(*given).columns(*(column(k, t) for k, t in MEMBERSHIP.items()))

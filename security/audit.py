@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.kernel.db import Base, session
 from portal.kernel.document import Record
+from security import reads
 
 
 class AuditEntry(Base):
@@ -43,6 +44,8 @@ class AuditEntry(Base):
         Index("ix_audit_entry_actor", "actor", "id"),
         Index("ix_audit_entry_txid", "txid", "id"),
         Index("ix_audit_entry_at", "at", postgresql_using="brin"),
+        Index("ix_audit_entry_reads", "id", postgresql_where=text("op = 'read'")),
+        Index("ix_audit_entry_read_people", text("(new -> 'people')"), postgresql_using="gin", postgresql_where=text("op = 'read'")),
         {"info": {"only": {"worker": "select", "app": "select"}}},
     )
 
@@ -56,7 +59,7 @@ def erased_in(residue: dict[str, Any] | None) -> set[str]:
 def timeline(record: Record, limit: int = 50, before: int | None = None) -> list[Any]:
     """The record's history and that of its children, newest first.
 
-    Rows (id, at, actor, actor_name, ip, reason, tbl, row_id, op, old, new, residue).
+    Rows (id, at, actor, actor_name, ip, request_id, reason, tbl, row_id, op, old, new, residue).
 
     *before*: the id to go on from. Only entries about rows the reader sees come back (row-level security).
     """
@@ -72,6 +75,7 @@ def timeline(record: Record, limit: int = 50, before: int | None = None) -> list
             AuditEntry.actor,
             func.coalesce(User.last_name + User.first_name, "").label("actor_name"),
             AuditEntry.ip,
+            AuditEntry.request_id,
             AuditEntry.reason,
             AuditEntry.tbl,
             AuditEntry.row_id,
@@ -81,10 +85,12 @@ def timeline(record: Record, limit: int = 50, before: int | None = None) -> list
             AuditEntry.residue,
         )
         .outerjoin(User, User.id == AuditEntry.actor)
-        .where(mine)
+        .where(mine, AuditEntry.op != reads.READ)
         .order_by(AuditEntry.id.desc())
         .limit(limit)
     )
     if before is not None:
         query = query.where(AuditEntry.id < before)
-    return list(session().execute(query))
+    found = list(session().execute(query))
+    reads.of_history(found)
+    return found

@@ -15,6 +15,7 @@ from sqlalchemy import DateTime, Text, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portal.kernel import outbox
 from portal.kernel.db import Base, Session, unrestricted
 from portal.kernel.errors import Unavailable
 from portal.kernel.i18n import _l
@@ -27,6 +28,9 @@ from security.sessions import Account, ServerSession
 log = structlog.get_logger(__name__)
 
 JOB = "security.follow_keycloak"
+READ = "security.read_keycloak"
+AGAIN = (timedelta(seconds=20), timedelta(seconds=40))
+"""A look every 20 seconds: with one a minute the slowest change would take longer than the minute promised."""
 OVERLAP = timedelta(minutes=3)
 """Events are written when the change's transaction ends: the last minutes are read again, which does no harm."""
 FIRST = timedelta(days=1)
@@ -180,10 +184,20 @@ def _write_refusal(s: Session, event: dict[str, Any], people: dict[str | None, i
 
 @job("* * * * *", catch_up=timedelta(minutes=5), name=JOB, label=_l("Follow the sign-in service"))
 def follow_keycloak() -> None:
-    """Every minute: write what waits, then read what changed; and clear up an emergency access past its time."""
+    """Every minute: write what waits, then read what changed, and twice more; and clear up an emergency access past its time."""
     emergency.expire()
     push_role_writes()
     catch_up()
+    read()
+    begun = datetime.now(UTC)
+    with unrestricted("when to ask Keycloak again"):
+        for later in AGAIN:
+            outbox.enqueue(READ, {}, key=f"{READ}:{(begun + later).isoformat()}", at=begun + later)
+
+
+@outbox.handler(READ)
+def read() -> None:
+    """Take over what changed at Keycloak since it was last known."""
     issuer, begun = settings().oidc_issuer, datetime.now(UTC)
     with unrestricted("since when Keycloak's changes are known") as s:
         last = s.scalar(select(Followed.at).where(Followed.issuer == issuer))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import requests
 import structlog
 from flask_appbuilder.security.sqla.models import User
@@ -56,6 +57,33 @@ class Administration:
                 raise KeycloakGetError(f"client {self.client_id} not found", response_code=404)
             self._client = str(found)
         return self._client
+
+    def request(self, method: str, path: str, body: Any = None, *, gone_is_well: bool = False, **query: Any) -> Any:
+        """The answer to one call below the realm's address, None when it is empty.  Raises `KeycloakError`.
+
+        *gone_is_well*: what is not there is no error, for removing.
+        """
+        try:
+            answer = self._call(method, path, body, query)
+        except KeycloakError as error:
+            if gone_is_well and error.response_code == 404:
+                return None
+            raise
+        return answer.json() if answer.content and answer.status_code != 204 else None
+
+    def make(self, path: str, body: Any) -> str:
+        """POST *body* and return the id of what was made."""
+        return str(self._call("post", path, body, {}).headers["Location"].rsplit("/", 1)[1])
+
+    def _call(self, method: str, path: str, body: Any, query: dict[str, Any]) -> Any:
+        connection = self._admin.connection
+        url, send = f"/admin/realms/{connection.realm_name}{path}", getattr(connection, f"raw_{method}")
+        data = () if body is None else (orjson.dumps(body).decode(),)
+        answer = send(url, *data, **query)
+        if answer.status_code >= 400:
+            told = answer.text[:200] if answer.status_code < 500 else ""
+            raise KeycloakError(f"{method} {path}: {answer.status_code} {told}".strip(), response_code=answer.status_code)
+        return answer
 
     def write_role(self, subject: str, role_key: str, operation: str) -> None:
         """Give or take a client role; a role the realm lacks is created before it is given."""
@@ -122,13 +150,6 @@ class Administration:
             self._admin.update_user(subject, person | {"requiredActions": [*actions, "UPDATE_PASSWORD"]})
         self.log_out(subject)
 
-    def set_enabled(self, subject: str, enabled: bool) -> None:
-        """Let the account sign in, or no longer; what it has running is ended by `log_out`."""
-        person = self._admin.get_user(subject)
-        if person.get("enabled") != enabled:
-            # a part of the representation would wipe the rest: read, change, write
-            self._admin.update_user(subject, person | {"enabled": enabled})
-
     def log_out(self, subject: str) -> None:
         """End all Keycloak sessions of the account; Keycloak then calls the portal's back-channel."""
         self._admin.user_logout(subject)
@@ -147,6 +168,10 @@ class Administration:
             if error.response_code == 404:
                 return set()
             raise
+
+    def clients(self) -> list[tuple[str, str, bool]]:
+        """The realm's clients: client id, name, whether it is enabled."""
+        return [(str(c["clientId"]), str(c.get("name") or ""), bool(c.get("enabled"))) for c in self._admin.get_clients()]
 
     def open_sessions(self) -> set[str]:
         """All Keycloak sessions that signed in to the portal; some may be missing when sessions end while the pages are read."""
@@ -288,29 +313,9 @@ def demand_password(user_id: int, by: int) -> int:
     return ended
 
 
-# ------------------------------------------------------------------ people leaving and coming back
-@handler("security.account_enabled", away=away)
-def _account_enabled(user_id: int, enabled: bool) -> None:
-    subject = _subject(user_id)
-    if subject is None or settings().local_accounts:
-        return
-    admin = administration()
-    admin.set_enabled(subject, enabled)
-    if not enabled:
-        admin.log_out(subject)
-
-
 def _subject(user_id: int) -> str | None:
     with unrestricted("Keycloak account of a person") as s:
         return s.scalar(select(Account.subject).where(Account.user_id == user_id))
-
-
-def set_enabled(user_id: int, enabled: bool, key: str) -> None:
-    """Have Keycloak enable or disable the account of *user_id*, ending its sessions there; queued with this transaction.
-
-    *key* says which change this is (for example the id of the leaving), so that a repetition does nothing.
-    """
-    enqueue("security.account_enabled", {"user_id": user_id, "enabled": enabled}, key=f"security.account_enabled:{key}")
 
 
 # ------------------------------------------------------------------ health

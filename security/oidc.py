@@ -111,6 +111,8 @@ class Provider:
             raise SignInRefused(f"token end point: {error.error}") from error
         except requests.RequestException as error:
             raise Unavailable("identity provider", code="identity_provider_unavailable", retry_after=10) from error
+        except ValueError as error:  # a page of something in between, say
+            raise SignInRefused("token end point: no JSON object") from error
         raw = tokens.get("id_token")
         if not isinstance(raw, str):
             raise SignInRefused("no ID token")

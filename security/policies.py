@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from portal.kernel.db import Base
 from portal.kernel.document import Record, records
-from portal.kernel.module import contexts, scopes
+from portal.kernel.module import contexts, lent, scopes
 from security import audit as audit  # its table belongs to what is generated
-from security import sealing
+from security import delegation as delegation  # deputies' contexts are assembled from its table
+from security import reads, sealing
 from security.visibility import Setting, editable
 
 BASE_ROLES = ("app", "app_anon", "app_act", "app_read", "worker")
@@ -105,7 +106,7 @@ def check_declared() -> None:
 
 def see_sql(c: type[Record]) -> str:
     """The *see* policy of a model."""
-    return rule_sql(cast(Any, c).see(Setting()), cast(Table, c.__table__))
+    return rule_sql(cast(Any, c).see(Setting(seeing=True)), cast(Table, c.__table__))
 
 
 def change_sql(c: type[Record]) -> str:
@@ -136,7 +137,8 @@ def _model_statements(c: type[Record], owner: str, tables: dict[str, type[Record
     for scope, where in c.wide.items():
         yield f"create policy wide_{scope} on {n} for select to wide_{scope} using ({'true' if where is None else rule_sql(where(c), t)})"
     yield f"grant select, insert ({columns}), update ({columns}) on {n} to app"
-    yield f"grant select, insert, update, delete on {n} to app_act, worker"
+    yield f"grant select, insert, update{', delete' if c.DISPOSABLE else ''} on {n} to app_act"  # nothing of the web destroys a row
+    yield f"grant select, insert, update, delete on {n} to worker"
     for fk in t.foreign_keys:
         parent = fk.column.table.name
         if parent not in tables:
@@ -164,6 +166,7 @@ create or replace function app_context(who bigint, sid bigint, kind text) return
 language plpgsql stable security definer set search_path = public, pg_temp as $fn$
 declare
   me bigint := who; today date := (now() at time zone '{zone}')::date; result jsonb; arrays jsonb := '{{}}'; ids bigint[];
+{declared}
   user_name text; full_name text; keys text[] := '{{}}'; role_ids int[] := '{{}}'; held text[] := '{{}}'; entity bigint; loc text; thm text;
 begin
   select u.username, u.last_name || u.first_name, a.locale, a.theme into user_name, full_name, loc, thm
@@ -173,12 +176,13 @@ begin
   select coalesce(array_agg(distinct s.scope order by s.scope), '{{}}') into held
     from security_role_scope s where s.role_id = any(role_ids);
 {arrays}
+{lent}
   entity := coalesce((select (arrays->'entities'->>0)::bigint), (select min(id) from kernel_entity));
   perform set_config('app.me', me::text, true), set_config('app.scopes', held::text, true),
     set_config('app.entity', coalesce(entity::text, ''), true);
   return jsonb_build_object('me', me, 'username', user_name, 'name', full_name, 'locale', loc, 'theme', thm,
     'session_id', sid, 'kind', kind, 'entity_id', entity, 'roles', keys, 'role_ids', role_ids, 'scopes', held,
-    'epoch', (select max(n) from security_epoch), 'arrays', arrays,
+    'epoch', (select max(n) from security_epoch), 'arrays', arrays, 'seen', seen,
     'role', case when cardinality(array(select unnest(held) intersect select unnest(array[{wide}]::text[]))) = 0 then 'app'
       else 'see_' || array_to_string(array(select unnest(held) intersect select unnest(array[{wide}]::text[]) order by 1), '_') end);
 end $fn$
@@ -255,17 +259,44 @@ def _context_arrays() -> str:
     for name in sorted(contexts):
         lines.append(f"  ids := array({contexts[name]()});")
         lines.append(f"  perform set_config('app.{name}', ids::text, true);")
+        if name in lent:
+            lines.append(f"  perform set_config('app.see_{name}', ids::text, true);")
         lines.append(f"  arrays := arrays || jsonb_build_object('{name}', ids);")
     return "\n".join(lines)
+
+
+def _lent_arrays() -> str:
+    """What others let the person see, added to the own ids. Each giver's ids are the giver's own: what came from another stays out."""
+    lines = [f"  for giver in {delegation.IN_FORCE} loop", "    me := giver.id;"]
+    for name, how in sorted(lent.items()):
+        own = " where x.id <> giver.id" if how.people else ""
+        lines.append(f"    if giver.{how.axis} then")
+        lines.append(f"      more_{name} := more_{name} || array(select x.id from ({contexts[name]()}) as x(id){own});")  # noqa: S608 - declared SQL
+        lines.append("    end if;")
+    lines += ["  end loop;", "  me := who;"]
+    for name in sorted(lent):
+        lines.append(f"  if cardinality(more_{name}) > 0 then")
+        lines.append(f"    ids := array(select unnest(current_setting('app.{name}')::bigint[]) union select unnest(more_{name}));")
+        lines.append(f"    perform set_config('app.see_{name}', ids::text, true);")
+        lines.append(f"    seen := seen || jsonb_build_object('{name}', ids);")
+        lines.append("  end if;")
+    return "\n".join(lines)
+
+
+def _declared() -> str:
+    return "\n".join(["  giver record; seen jsonb := '{}';", *(f"  more_{name} bigint[] := '{{}}';" for name in sorted(lent))])
 
 
 def function_statements(zone: str = "Asia/Shanghai") -> Iterator[str]:
     """The SQL functions a transaction begins with, and the history trigger."""
     wide = ", ".join(f"'{s}'" for s in wide_scopes()) or "''"
     # volatile inside (set_config), therefore not marked stable
-    yield BEGIN.format(arrays=_context_arrays(), wide=wide, zone=zone).replace("plpgsql stable", "plpgsql")
+    yield BEGIN.format(arrays=_context_arrays(), lent=_lent_arrays(), declared=_declared(), wide=wide, zone=zone).replace(
+        "plpgsql stable", "plpgsql"
+    )
     yield from FUNCTIONS
     yield from sealing.FUNCTIONS
+    yield from reads.function_statements()
     yield "revoke all on function app_context(bigint, bigint, text), app_signed_in(text), app_nobody() from public"
     yield "revoke all on function app_begin(text, text, text), app_begin_as(bigint) from public"
     yield "grant execute on function app_nobody(), app_signed_in(text), app_begin(text, text, text) to app_login, worker_login"
@@ -294,17 +325,17 @@ def _plain_statements(tables: dict[str, type[Record]], owner: str) -> Iterator[s
         if "see" in t.info:
             yield f"alter table {t.name} enable row level security"
             yield f"alter table {t.name} force row level security"
-            yield f"create policy see on {t.name} for select to app using ({rule_sql(t.info['see'](t.c, Setting()), t)})"
+            yield f"create policy see on {t.name} for select to app using ({rule_sql(t.info['see'](t.c, Setting(seeing=True)), t)})"
             for role in ("app_act", "worker", owner):
                 yield f"create policy all_{role} on {t.name} to {role} using (true) with check (true)"
     yield f"grant select ({USER_COLUMNS}) on ab_user to app"
     for name in FAB_READABLE:
         yield f"grant select on {name} to app"
-    # a history entry is read by whoever sees the row it is about
+    # a history entry is read by whoever sees the row it is about; who read it, is told to auditors and to the person concerned only
     arms = " ".join(f"when '{n}' then exists (select 1 from {n} where {n}.id = audit_entry.row_id)" for n in sorted(tables))  # noqa: S608
     yield "alter table audit_entry enable row level security"
     yield "alter table audit_entry force row level security"
-    yield f"create policy see on audit_entry for select to app using (case tbl {arms} else false end)"
+    yield f"create policy see on audit_entry for select to app using (op <> '{reads.READ}' and case tbl {arms} else false end)"
     yield "create policy see_worker on audit_entry for select to worker using (true)"
     yield f"create policy all_owner on audit_entry to {owner} using (true) with check (true)"
 

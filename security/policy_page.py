@@ -8,7 +8,7 @@ import textwrap
 from typing import Any, cast
 
 from portal.kernel.document import Record, records
-from portal.kernel.module import contexts, module_of, scopes
+from portal.kernel.module import contexts, lent, module_of, scopes
 from security.transitions import actions_of
 
 HEAD = """# Who sees and changes what
@@ -52,7 +52,9 @@ def _actions(c: type[Record]) -> str:
 def page() -> str:
     """The page as Markdown."""
     out = [HEAD, "\n## Contexts\n"]
-    out += [f"- `{name}`: {(inspect.getdoc(f) or '').splitlines()[0] if inspect.getdoc(f) else ''}" for name, f in sorted(contexts.items())]
+    for name, f in sorted(contexts.items()):
+        passes = f" Passes on to a deputy with the {lent[name].axis}, for seeing only." if name in lent else ""
+        out.append(f"- `{name}`: {(inspect.getdoc(f) or '').splitlines()[0] if inspect.getdoc(f) else ''}{passes}")
     out.append("\n## Scopes\n")
     out += [f"- `{s.name}`{' (wide)' if s.wide else ''}" for s in sorted(scopes.values(), key=lambda s: s.name)]
     module = ""

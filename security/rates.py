@@ -43,6 +43,7 @@ LIMITS = {
     "login": Limit(300, 60, _l("Too many sign-ins from your network address.")),
     "token": Limit(60, 60, _l("Too many refused access tokens from your network address.")),
     "export": Limit(100, 600, _l("Too many exports in a short time.")),
+    "import": Limit(60, 600, _l("Too many imports in a short time.")),
 }
 
 

@@ -73,10 +73,14 @@ ADMINISTRATION = (
     "*:security.*",
     "!*:security.Visibility",
     "!*:security.AuditLog",  # the trail of business records is business data
+    "!*:security.SensitiveRead",
+    "!*:security.Erasure",  # decided on by those who look after personal data
+    "!*:security.LegalHold",
     "*:kernel.*",
     "view,add,edit,archive:web.Announcement",
     "*:notify.WarningRule",
     "*:notify.OutboxEntry",
+    "*:applications.*",
 )
 
 scope("security", _l("Reads sign-ins and open sessions"), help=_l("Everybody's sign-ins, refused ones too, and who is signed in now."))
@@ -98,30 +102,62 @@ EMPLOYEE = (
     "!view:notify.OutboxEntry",
     "!view:notify.Delivery",
     "view:web.*",
+    "view:applications.*",
     "view:kernel.LegalEntity",
     "view:kernel.WorkingDay",
     "view:security.SignIn",
+    "view,add,end:security.Delegation",
+    "view,add,withdraw:security.Erasure",
 )
+
+OPENINGS = "view,export:applications.Launch"
 
 BUILT_IN = (
     BuiltInRole("employee", "员工", "Employee", EMPLOYEE),
-    BuiltInRole("leader", "公司领导", "Company leader", ("*:project.*", "view:web.*"), ("projects", "projects_admin")),
     BuiltInRole(
-        "hr", "人力资源", "Human resources", ("*:hr.*", "*:kernel.WorkingDay", "*:web.Announcement"), ("staff", "staff_admin", "rates")
+        "leader",
+        "公司领导",
+        "Company leader",
+        ("*:project.*", "view:web.*", "view:lowcode.ImportRun", "view,export,approve,reject,cancel:hr.EmployeeEvent"),
+        ("projects", "projects_admin", "staff_approval"),
+    ),
+    BuiltInRole(
+        "hr",
+        "人力资源",
+        "Human resources",
+        (
+            "*:hr.*",
+            "*:kernel.WorkingDay",
+            "*:web.Announcement",
+            "*:security.Handover",
+            "*:lowcode.ImportRun",
+            "view,export:security.LegalHold",
+        ),
+        ("staff", "staff_admin", "staff_approval", "rates", "personal_data"),
     ),
     BuiltInRole("qa", "质量保证", "Quality assurance", (), ("projects",)),
     BuiltInRole("finance", "财务", "Finance", ("view:hr.GradeRate",), ("rates",)),
     BuiltInRole("sales", "销售", "Sales"),
     BuiltInRole("sales_manager", "销售经理", "Sales manager"),
     BuiltInRole("buyer", "采购", "Buyer"),
-    BuiltInRole("legal", "法务", "Legal"),
+    BuiltInRole("legal", "法务", "Legal", ("view,add,lift,export:security.LegalHold",), ("personal_data",)),
     BuiltInRole("service", "服务", "Service"),
     BuiltInRole("archivist", "档案管理", "Archivist"),
     BuiltInRole("system_admin", "系统管理员", "System administrator", ADMINISTRATION, ("security", "system")),
     BuiltInRole(
-        "security_admin", "安全管理员", "Security administrator", ("*:security.*", "!*:security.AuditLog"), ("explain", "security")
+        "security_admin",
+        "安全管理员",
+        "Security administrator",
+        ("*:security.*", "!*:security.AuditLog", "!*:security.SensitiveRead", "!*:security.Handover", OPENINGS),
+        ("explain", "security", "personal_data"),
     ),
-    BuiltInRole("auditor", "审计员", "Auditor", ("view,export:security.*", "verify:security.AuditLog"), ("explain", "security")),
+    BuiltInRole(
+        "auditor",
+        "审计员",
+        "Auditor",
+        ("view,export:security.*", "!*:security.Handover", "verify:security.AuditLog", OPENINGS),
+        ("explain", "security", "personal_data"),
+    ),
 )
 
 

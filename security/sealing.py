@@ -122,12 +122,17 @@ begin
   return sealed;
 end $fn$
 """,  # noqa: S608 - constants
-    # for approved erasure (ALL-17): granted to nobody yet. The values go, their salted hashes stay, the salt that could prove a guess goes
+    # for approved erasure (ALL-17), by the worker only. The values go, their salted hashes stay, the salt that could prove a guess goes
     f"""
 create or replace function audit_erase(of_table text, of_row bigint, columns_ text[], why text) returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $fn$
 declare changed bigint;
 begin
+  -- what two people agreed on, and nothing else, also for code that runs as the worker
+  if not (select rolsuper from pg_roles where rolname = session_user)
+     and not exists (select from security_erasure e where e.state = 'approved' and why = 'erasure ' || e.id) then
+    raise insufficient_privilege using message = 'no approved erasure';
+  end if;
   update audit_entry a set salt = null,
     residue = jsonb_build_object(
       'old', (select jsonb_object_agg(k, case when r->>'hash' is not null then r
@@ -152,7 +157,7 @@ begin
 end $fn$
 """,  # noqa: S608 - constants
     "revoke all on function audit_seal(), audit_erase(text, bigint, text[], text) from public",
-    "grant execute on function audit_seal() to worker",
+    "grant execute on function audit_seal(), audit_erase(text, bigint, text[], text) to worker",
 ]
 
 

@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+import json
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -73,12 +74,25 @@ def _header(token: str) -> dict[str, Any]:
         # the unused bits at the end of a part could be varied freely: one content must have one spelling
         if any(base64.urlsafe_b64encode(_decode(part)).rstrip(b"=").decode() != part for part in token.split(".")):
             raise BadToken("not the canonical spelling")
+        for part in token.split(".")[:2]:  # readers differ in which of two entries of one name counts
+            json.loads(_decode(part).decode(), object_pairs_hook=_once, parse_constant=_no_constant)
         header = jws.extract_compact(token.encode()).headers()
-    except (JoseError, ValueError, TypeError, binascii.Error) as error:
+    except (JoseError, ValueError, TypeError, RecursionError, binascii.Error) as error:
         raise error if isinstance(error, BadToken) else BadToken(f"unreadable: {type(error).__name__}") from error
     if set(header) - HEADERS or header.get("alg") not in ALGORITHMS:
         raise BadToken("header not accepted")
     return dict(header)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadToken("one name twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadToken(f"{name} is no number")
 
 
 def _decode(part: str) -> bytes:

@@ -5,7 +5,7 @@ show that they changed, never from what to what (VIS-08); so does every column o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, func, or_, select, text
 
 from portal.kernel.db import session, unrestricted
 from portal.kernel.document import records
-from security import sealing
+from security import reads, sealing
 from security.audit import AuditEntry, erased_in
 from security.sealing import AuditCheck, AuditSeal
 
@@ -39,7 +39,9 @@ class Wanted:
         """The conditions over `AuditEntry`."""
         e, out = AuditEntry, []
         if self.table is not None and self.row is not None:
-            out.append(or_((e.tbl == self.table) & (e.row_id == self.row), (e.root_tbl == self.table) & (e.root_id == self.row)))
+            listed = (e.tbl == self.table) & (e.row_id == 0) & (e.op == reads.READ) & e.new["ids"].contains([self.row])
+            own = (e.tbl == self.table) & (e.row_id == self.row)
+            out.append(or_(own, (e.root_tbl == self.table) & (e.root_id == self.row), listed))
         elif self.table is not None:
             out.append(e.tbl == self.table)
         elif self.row is not None:
@@ -105,6 +107,7 @@ def trail(wanted: Wanted, limit: int, before: int | None = None) -> list[TrailEn
     )
     if before is not None:
         statement = statement.where(e.id < before)
+    reads.note(reads.TRAIL, way="trail", asked={k: v for k, v in asdict(wanted).items() if v is not None})
     with unrestricted("an auditor reads the trail") as s:
         return [_masked(row) for row in s.execute(statement)]
 
@@ -119,7 +122,7 @@ def count(wanted: Wanted) -> int:
 def _masked(row: Any) -> TrailEntry:
     values = dict(row._mapping)
     residue, names = values.pop("residue"), {*(row.old or {}), *(row.new or {})}
-    hidden = hidden_in(row.tbl, sorted(names))
+    hidden = () if row.op == reads.READ else hidden_in(row.tbl, sorted(names))  # what was read, never the value
     for side in ("old", "new"):
         if values[side] is not None:
             values[side] = {k: v for k, v in values[side].items() if k not in hidden}
@@ -154,3 +157,59 @@ def seal_state() -> SealState:
         unsealed = int(session().scalar(_OPEN) or 0)
         s.expunge_all()
     return SealState(seq, hash_, unsealed, last.get("verified"), last.get("anchored"))
+
+
+# ------------------------------------------------------------------ who read what
+READS = "security.SensitiveRead"
+"""View name of the permission to read who read sensitive data."""
+
+
+@dataclass(frozen=True)
+class WantedRead:
+    """Which reads: by *actor*, about *person*, of *table*, in *way*, in the half-open period [since, until)."""
+
+    actor: int | None = None
+    person: int | None = None
+    table: str | None = None
+    way: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The conditions over `AuditEntry`."""
+        e = AuditEntry
+        equal = ((e.actor, self.actor), (e.tbl, self.table), (e.new["way"].astext, self.way))
+        out = [e.op == text("'read'"), *(column == value for column, value in equal if value is not None)]
+        out += [e.new["people"].contains([self.person])] if self.person is not None else []
+        out += [e.at >= self.since] if self.since is not None else []
+        out += [e.at < self.until] if self.until is not None else []
+        return out
+
+
+def sensitive_reads(wanted: WantedRead, limit: int, before: int | None = None) -> list[Any]:
+    """Reads of sensitive data, newest first; *before*: the id to go on from.
+
+    Rows (id, at, actor, actor_name, ip, request_id, tbl, row_id, root_tbl, root_id, new, seq). The caller has checked the permission,
+    or asks about the person at hand.
+    """
+    e = AuditEntry
+    statement = (
+        select(
+            *(e.id, e.at, e.actor, e.ip, e.request_id, e.tbl, e.row_id, e.root_tbl, e.root_id, e.new, AuditSeal.seq),
+            func.coalesce(User.last_name + User.first_name, "").label("actor_name"),
+        )
+        .outerjoin(User, User.id == e.actor)
+        .outerjoin(AuditSeal, AuditSeal.entry_id == e.id)
+        .where(*wanted.conditions(), *([e.id < before] if before is not None else []))
+        .order_by(e.id.desc())
+        .limit(limit)
+    )
+    with unrestricted("who read sensitive data: an auditor asks, or the person it is about") as s:
+        return list(s.execute(statement))
+
+
+def count_reads(wanted: WantedRead) -> int:
+    """How many there are, at most `CAP` + 1."""
+    found = select(AuditEntry.id).where(*wanted.conditions()).limit(CAP + 1).subquery()
+    with unrestricted("an auditor counts the reads of sensitive data") as s:
+        return int(s.scalar(select(func.count()).select_from(found)) or 0)

@@ -243,8 +243,9 @@ def perform(model: type[R], name: str, pk: int, version: int | None = None, argu
             )
         if record.version != row.version and not ctx.system and not inner.scalar(select(rule).where(model.id == pk)):
             raise Forbidden(_("You may not do this: %(action)s.", action=action.label))  # somebody changed whose turn it is
+        before = cast(Any, record).state if action.to is not None else None
         action.body(record, **values)
-        if action.to is not None:
+        if action.to is not None and cast(Any, record).state == before:  # the body may lead further: approved, and in effect at once
             cast(Any, record).state = action.to
 
 

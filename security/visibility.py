@@ -38,6 +38,7 @@ from portal.kernel.db import Ids, Session, on_begin, session
 from portal.kernel.document import Record
 from portal.kernel.errors import NotSignedIn
 from portal.kernel.i18n import _
+from portal.kernel.module import lent
 
 INTS = Ids()
 TEXTS = ARRAY(Text)
@@ -45,7 +46,10 @@ TEXTS = ARRAY(Text)
 
 # ------------------------------------------------------------------ the viewer, rendered as policy text
 class Setting:
-    """The viewer of a policy: transaction-local settings."""
+    """The viewer of a policy: transaction-local settings. *seeing*: what others let the person see counts too (never for changing)."""
+
+    def __init__(self, seeing: bool = False) -> None:
+        self.seeing = seeing
 
     @staticmethod
     def _setting(name: str, kind: Any) -> ColumnElement[Any]:
@@ -64,7 +68,8 @@ class Setting:
 
     def has(self, name: str, column: Any) -> ColumnElement[bool]:
         """*column* is among the viewer's ids of context *name*: a hashed sub-plan at any array size."""
-        return cast(ColumnElement[bool], column.in_(select(func.unnest(self._setting(name, INTS)))))
+        setting = f"see_{name}" if self.seeing and name in lent else name
+        return cast(ColumnElement[bool], column.in_(select(func.unnest(self._setting(setting, INTS)))))
 
     def holds(self, scope: str) -> ColumnElement[bool]:
         """One of the viewer's roles carries *scope*. For small tables and `change` only; big tables use `wide`."""
@@ -79,10 +84,11 @@ class Setting:
 
 # ------------------------------------------------------------------ the viewer, rendered as ORM criterion
 class Bound:
-    """The viewer of an ORM criterion: this transaction's arrays as constants."""
+    """The viewer of an ORM criterion: this transaction's arrays as constants. *seeing* as for `Setting`."""
 
-    def __init__(self, ctx: "Context") -> None:
+    def __init__(self, ctx: "Context", seeing: bool = False) -> None:
         self.ctx = ctx
+        self.seeing = seeing
 
     @property
     def me(self) -> ColumnElement[Any]:
@@ -93,7 +99,7 @@ class Bound:
         return true() if self.ctx.me is not None else false()
 
     def has(self, name: str, column: Any) -> ColumnElement[bool]:
-        ids = self.ctx.ids(name)
+        ids = self.ctx.seen_ids(name) if self.seeing else self.ctx.ids(name)
         return cast(ColumnElement[bool], column == any_(bindparam(f"v_{name}", list(ids), INTS, unique=True))) if ids else false()
 
     def holds(self, scope: str) -> ColumnElement[bool]:
@@ -124,12 +130,17 @@ class Context:
     epoch: int = 0
     role: str = "app_anon"
     arrays: dict[str, list[int]] = field(default_factory=dict)
+    seen: dict[str, list[int]] = field(default_factory=dict)
     system: bool = False
     criteria: dict[tuple[type[Record], str], list[Any]] = field(default_factory=dict, repr=False)
 
     def ids(self, name: str) -> list[int]:
         """The viewer's ids of a registered context, e.g. `ids("managed_projects")`."""
         return self.arrays.get(name, [])
+
+    def seen_ids(self, name: str) -> list[int]:
+        """The ids the viewer sees by: the own ones, and those others let the viewer see as their deputy."""
+        return self.seen[name] if name in self.seen else self.ids(name)
 
 
 def context() -> Context:
@@ -164,6 +175,8 @@ def _begin(s: Session, conn: Connection) -> None:
         return
     if principal == "person":
         row = conn.execute(text("select app_begin_as(:u)"), {"u": s.info["person"]}).scalar_one()
+        if "request" in s.info:
+            conn.execute(text("select set_config('app.request', :r, true), set_config('app.reason', '', true)"), {"r": s.info["request"]})
     else:
         token, request_id, address = credential()
         row = conn.execute(text("select app_begin(:t, :r, :a)"), {"t": token, "r": request_id, "a": address}).scalar_one()
@@ -196,6 +209,7 @@ def parse(row: dict[str, Any]) -> Context:
         epoch=row.get("epoch") or 0,
         role=row["role"],
         arrays=row.get("arrays") or {},
+        seen=row.get("seen") or {},
     )
 
 
@@ -219,7 +233,7 @@ def visible(model: type[Record], c: Any, ctx: Context) -> ColumnElement[bool] | 
             if where is None:
                 return None
             arms.append(where(c))
-    rule = cast(Any, model.see).__func__(c, Bound(ctx))
+    rule = cast(Any, model.see).__func__(c, Bound(ctx, seeing=True))
     return or_(rule, *arms) if arms else cast(ColumnElement[bool], rule)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 REALM = "shuniu"
 CLIENT, AUDIENCE = "portal", "portal-api"
+CLIENT_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://shuniu.example/clients/portal"))
+"""Keycloak's identifier of the portal's client: fixed, because the permission to keep its roles names it."""
 SAMPLE_PASSWORD = "shuniu-demo"  # noqa: S105 - of the invented people only
 HASH_ITERATIONS = 210_000
 
@@ -123,6 +125,7 @@ def audience_mapper() -> dict[str, Any]:
 def portal_client() -> dict[str, Any]:
     """The portal itself: sign-in by code with PKCE, back-channel logout, and a service account that manages people."""
     return {
+        "id": CLIENT_ID,
         "clientId": CLIENT,
         "name": "枢纽 Shuniu",
         "enabled": True,
@@ -251,6 +254,57 @@ def service_account() -> dict[str, Any]:
     }
 
 
+def permissions_client() -> dict[str, Any]:
+    """Fine-grained permission for the one thing its roles leave out: the portal keeps the client roles of its own client, of no other.
+
+    (The role ``manage-clients`` would let it change every application of the realm.)
+    """
+    of_clients = ("manage", "map-roles", "map-roles-client-scope", "map-roles-composite", "view")
+    kinds = {
+        "Clients": of_clients,
+        "Groups": ("manage", "manage-members", "manage-membership", "view", "view-members"),
+        "Roles": ("map-role", "map-role-client-scope", "map-role-composite"),
+        "Users": ("impersonate", "manage", "manage-group-membership", "map-roles", "reset-password", "view"),
+    }
+    scopes = sorted({scope for names in kinds.values() for scope in names})
+    resources: list[dict[str, Any]] = [
+        {"name": kind, "type": kind, "scopes": [{"name": scope} for scope in names]} for kind, names in kinds.items()
+    ]
+    resources.append({"name": CLIENT_ID, "displayName": CLIENT, "type": "Clients", "scopes": [{"name": "manage"}]})
+    itself, own_roles = "the portal itself", "the portal keeps its own roles"
+    rule = {"logic": "POSITIVE", "decisionStrategy": "UNANIMOUS"}
+    policies = [
+        {"name": itself, "type": "user", "config": {"users": json.dumps([f"service-account-{CLIENT}"])}} | rule,
+        {
+            "name": own_roles,
+            "type": "scope",
+            "resourceType": "Clients",
+            "config": {
+                "defaultResourceType": "Clients",
+                "resources": json.dumps([CLIENT_ID]),
+                "scopes": json.dumps(["manage"]),
+                "applyPolicies": json.dumps([itself]),
+            },
+        }
+        | rule,
+    ]
+    return {
+        "clientId": "admin-permissions",
+        "enabled": True,
+        "publicClient": False,
+        "standardFlowEnabled": False,
+        "authorizationServicesEnabled": True,
+        "authorizationSettings": {
+            "allowRemoteResourceManagement": False,
+            "policyEnforcementMode": "ENFORCING",
+            "decisionStrategy": "UNANIMOUS",
+            "scopes": [{"name": scope} for scope in scopes],
+            "resources": resources,
+            "policies": policies,
+        },
+    }
+
+
 def user_profile() -> dict[str, Any]:
     """Declares the employee number: shown to the person, edited by administrators only."""
 
@@ -319,8 +373,9 @@ def realm(sample: bool) -> dict[str, Any]:
         "eventsListeners": ["jboss-logging"],
         "adminEventsEnabled": True,
         "adminEventsDetailsEnabled": True,
+        "adminPermissionsEnabled": True,
         "roles": {"client": {CLIENT: [{"name": key, "description": text} for key, text in ROLES.items()]}},
-        "clients": [portal_client(), api_client(), *(sample_clients() if sample else [])],
+        "clients": [portal_client(), api_client(), permissions_client(), *(sample_clients() if sample else [])],
         "users": [service_account(), *(sample_users() if sample else [])],
         "components": {"org.keycloak.userprofile.UserProfileProvider": [user_profile()]},
     }

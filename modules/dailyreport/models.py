@@ -205,6 +205,7 @@ class ReportDraft(Record):
     __tablename__ = "dailyreport_draft"
     __label__ = _l("Unfinished report")
     __label_plural__ = _l("Unfinished reports")
+    DISPOSABLE = True
 
     author_id: Mapped[int] = mapped_column(ForeignKey(User.id), info={"label": _l("Author"), "readonly": True})
     day: Mapped[date] = mapped_column(Date, info={"label": _l("Day")})

@@ -7,6 +7,12 @@ module = Module("hr", depends=(), label=_l("People"), group="People")
 
 scope("staff", label=_l("Sees all staff data"), wide=True)
 scope("staff_admin", label=_l("Changes staff data and the organisation"), wide=False)
+scope(
+    "staff_approval",
+    label=_l("Approves changes of employees"),
+    help=_l("What another person prepared and submitted; never the own matters."),
+    wide=False,
+)
 scope("rates", label=_l("Sees what a grade costs"), wide=True)
 
 # Departments a person answers for today: the ones headed (as head, deputy or acting head) and everything below them, dissolved ones
@@ -20,13 +26,13 @@ with recursive headed(id) as (
 )"""
 
 
-@context("headed_departments")
+@context("headed_departments", lend="people")
 def headed_departments() -> str:
     """Ids of the departments *me* heads today, with their subtrees."""
     return f"{_HEADED} select id from headed"  # noqa: S608 - constant text
 
 
-@context("staff")
+@context("staff", lend="people", people=True)
 def staff() -> str:
     """User ids of the people *me* answers for today, *me* included."""
     return f"{_HEADED} select e.user_id from hr_employee e join headed on e.department_id = headed.id union select me"  # noqa: S608 - constant text

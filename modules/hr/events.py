@@ -35,13 +35,30 @@ class EmployeeLeft:
 
 
 @dataclass(frozen=True)
+class EmployeeChanged:
+    """Name, number or work e-mail of an employee are different now."""
+
+    employee_id: int
+    user_id: int
+
+
+@dataclass(frozen=True)
 class DepartmentChanged:
-    """A department has another name or place from *day* on, or does not exist any more (*closed*)."""
+    """A department is new, has another name or place from *day* on, or does not exist any more (*closed*)."""
 
     department_id: int
     name: str
     day: date
     closed: bool
+
+
+@dataclass(frozen=True)
+class DepartmentRecoded:
+    """The department has the code *after* instead of *before*."""
+
+    department_id: int
+    before: str
+    after: str
 
 
 @dataclass(frozen=True)
@@ -72,3 +89,21 @@ class LeaveDecided:
     user_id: int
     state: str
     decided_by: int | None
+
+
+@dataclass(frozen=True)
+class EmployeeEventSubmitted:
+    """A change of an employee waits for its approval by one of *deciders* (user ids)."""
+
+    event_id: int
+    deciders: list[int]
+
+
+@dataclass(frozen=True)
+class EmployeeEventDecided:
+    """A change of an employee is approved, rejected or cancelled (*state*); *concerned* (user ids) hear of what was approved."""
+
+    event_id: int
+    state: str
+    decided_by: int | None
+    concerned: list[int]

@@ -12,6 +12,8 @@ from modules.hr.models import (
     DepartmentHead,
     DepartmentPeriod,
     Employee,
+    EmployeeEvent,
+    EmployeeEventGrade,
     EmployeePrivate,
     Employment,
     Grade,
@@ -19,11 +21,14 @@ from modules.hr.models import (
     Leave,
     Post,
 )
-from modules.hr.screens import hiring
+from modules.hr.screens import proposing
 from modules.hr.screens.organisation import chart
+from portal.kernel.i18n import _l
+from portal.web import records, rows
 from portal.web.access import route
+from portal.web.declared import Computed
 from portal.web.query import asked_day
-from portal.web.resource import Resource, answer, body
+from portal.web.resource import Resource, answer, body, if_match, visible
 
 READ = ("view", "export")
 
@@ -61,26 +66,65 @@ class DepartmentHeadResource(Resource, model=DepartmentHead):
 
 
 class EmployeeResource(Resource, model=Employee):
-    """The directory. Adding takes the fields of the hiring form."""
+    """The directory. Somebody new, another place, leaving and coming back are `employee-events`."""
 
     resource_name = "employees"
     edit_columns = ("name", "number", "work_email", "work_phone")
     search_columns = ("name", "number", "work_email", "work_phone")
-    verbs = ("view", "add", "edit", "export")
+    verbs = ("view", "edit", "export")
     order = ("number", "asc")
+
+
+def _grade(column: str) -> Any:
+    """A grade of the change, as far as the reader may see it, read with the change itself."""
+    return lambda _model: rows.Through(EmployeeEventGrade, "event_id", column)
+
+
+class EmployeeEventResource(Resource, model=EmployeeEvent):
+    """Changes of employees: HR adds and submits, a second person approves or rejects.
+
+    `kind` decides which fields there are; what a transfer does not name stays as it is. `grade_id` and `from_grade_id` are null for
+    readers who may not see the person's grade.
+    """
+
+    resource_name = "employee-events"
+    verbs = ("view", "add", "edit", "archive", "export")
+    order = ("effective_on", "desc")
+    search_columns = ("name", "number", "reason")
+    computed = {
+        "grade_id": Computed(_l("Grade"), "integer", column=_grade("grade_id")),
+        "from_grade_id": Computed(_l("Grade before"), "integer", column=_grade("from_grade_id")),
+    }
 
     @route("/", methods=("POST",), verb="add")
     def create(self) -> Response:
-        """A new employee: 201 with the directory entry and its address."""
-        return self.made(hiring.from_json(body()))
+        """A new draft: 201 with it and its address."""
+        return self.made(proposing.create(body()))
+
+    @route("/<int:pk>", methods=("PUT", "PATCH"), verb="edit")
+    def update(self, pk: int) -> Response:
+        """Other values for a draft, by who prepared it."""
+        visible(self.model, pk)
+        version = if_match()
+        event, may_change = records.get(EmployeeEvent, pk)
+        if not may_change:
+            raise records.read_only(event)
+        proposing.change(event, body(), version)
+        return self.one(pk)
+
+
+class EmployeeEventGradeResource(Resource, model=EmployeeEventGrade):
+    """The grades of changes, for those who may see the person's grade or decide."""
+
+    resource_name = "employee-event-grades"
+    verbs = READ
 
 
 class EmploymentResource(Resource, model=Employment):
     """Terms of employment, for the person, the heads and HR."""
 
     resource_name = "employments"
-    edit_columns = ("employment_type", "regular_on")
-    verbs = ("view", "edit", "export")
+    verbs = READ
 
 
 class AssignmentResource(Resource, model=Assignment):

@@ -1,16 +1,38 @@
 """Whom HR tells what, and how sign-in finds an employee."""
 
-from sqlalchemy import select
+from collections.abc import Collection, Iterable
+from datetime import date
+from typing import Any
 
-from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved, HeadAppointed, LeaveDecided, LeaveSubmitted
-from modules.hr.models import Department, DepartmentHead, Employee, Leave
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from modules.hr import rules
+from modules.hr.events import (
+    DepartmentChanged,
+    DepartmentRecoded,
+    EmployeeChanged,
+    EmployeeEventDecided,
+    EmployeeEventSubmitted,
+    EmployeeJoined,
+    EmployeeLeft,
+    EmployeeMoved,
+    HeadAppointed,
+    LeaveDecided,
+    LeaveSubmitted,
+)
+from modules.hr.models import Department, DepartmentHead, Employee, EmployeeEvent, Employment, Leave
 from portal.kernel.db import session
+from portal.kernel.document import User
 from portal.kernel.errors import Refusal
 from portal.kernel.events import on
 from portal.kernel.i18n import _, _l
+from portal.kernel.people import employment
 from portal.notify import notice_kind, notify
+from security import expected as directory
 from security.accounts import employee_finder, return_guard
-from security.keycloak import set_enabled
+from security.erasure import leavers, needed
+from security.expected import Person, directory_source
 
 notice_kind(
     "hr.leave_submitted",
@@ -36,6 +58,36 @@ notice_kind(
     title=_l("You answer for %(department)s from %(from_day)s on"),
     url="/organisation",
 )
+notice_kind(
+    "hr.change_submitted",
+    label=_l("Employee change to approve"),
+    title=_l("A change of %(name)s waits for your approval"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+    tone="warn",
+)
+notice_kind(
+    "hr.change_answered",
+    label=_l("Answer to an employee change"),
+    title=_l("The change of %(name)s has been answered"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+)
+notice_kind(
+    "hr.change_approved",
+    label=_l("Employee change approved"),
+    title=_l("A change of %(name)s has been approved"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+)
+notice_kind(
+    "hr.change_cancelled",
+    label=_l("Employee change cancelled"),
+    title=_l("The approved change of %(name)s does not happen"),
+    body=_l("%(number)s, from %(day)s"),
+    url="/employee-events/%(id)s",
+    tone="warn",
+)
 
 
 @employee_finder
@@ -49,6 +101,27 @@ def not_somebody_who_left(user_id: int) -> None:
     """Whoever left comes back by being hired again, not by switching on the account."""
     if session().scalar(select(Employee.id).where(Employee.user_id == user_id, ~Employee.active)) is not None:
         raise Refusal(_("This person does not work here; HR hires the person again, then the account opens by itself."), code="left")
+
+
+@employment
+def employed(user_ids: Iterable[int]) -> set[int]:
+    """Those of *user_ids* who work here today."""
+    return set(session().scalars(select(Employee.user_id).where(Employee.user_id.in_(list(user_ids)), Employee.active)))
+
+
+@leavers
+def who_left() -> list[tuple[int, date]]:
+    """Everybody who left, with the last day at work."""
+    gone = select(Employment.user_id, Employment.left_on).where(Employment.state == "left", Employment.left_on.is_not(None))
+    return [(user_id, day) for user_id, day in session().execute(gone) if day is not None]
+
+
+@needed
+def works_here(user_id: int, kind: str) -> str | None:
+    """Nobody who works here can do without identity, bank account and contact: pay and taxes need them."""
+    if kind.startswith("hr.") and session().scalar(select(Employee.id).where(Employee.user_id == user_id, Employee.active)):
+        return str(_("The person works here; this data is needed for pay, taxes and work."))
+    return None
 
 
 @on(LeaveSubmitted)
@@ -68,6 +141,30 @@ def tell_person(event: LeaveDecided) -> None:
     leave = session().get_one(Leave, event.leave_id)
     params = {"from_day": leave.from_day.isoformat(), "id": leave.id}
     notify([event.user_id], "hr.leave_decided", leave, params, key=f"hr.leave_decided:{leave.id}:{leave.version}")
+
+
+def _tell(receivers: Iterable[int | None], kind: str, event: EmployeeEvent) -> None:
+    params = {"name": event.name, "number": event.number or "", "day": event.effective_on.isoformat(), "id": event.id}
+    notify([r for r in receivers if r is not None], kind, event, params, key=f"{kind}:{event.id}:{event.version}")
+
+
+@on(EmployeeEventSubmitted)
+def tell_approvers(fact: EmployeeEventSubmitted) -> None:
+    """Those who may approve hear of it at once."""
+    _tell(fact.deciders, "hr.change_submitted", session().get_one(EmployeeEvent, fact.event_id))
+
+
+@on(EmployeeEventDecided)
+def tell_change(fact: EmployeeEventDecided) -> None:
+    """Who prepared hears the answer; the person and the heads before and after hear of what is approved, and of what is not to be."""
+    event = session().get_one(EmployeeEvent, fact.event_id)
+    prepared = {event.created_by, event.submitted_by} - {fact.decided_by, event.user_id}
+    if fact.state == "cancelled":
+        if fact.concerned:  # only what was approved before
+            _tell({*fact.concerned, *prepared, event.decided_by} - {fact.decided_by}, "hr.change_cancelled", event)
+        return
+    _tell(prepared, "hr.change_answered", event)
+    _tell({*fact.concerned} - {fact.decided_by} - prepared, "hr.change_approved", event)
 
 
 @on(EmployeeMoved)
@@ -94,13 +191,59 @@ def tell_head(event: HeadAppointed) -> None:
     notify([event.user_id], "hr.head_appointed", None, params, key=f"hr.head_appointed:{row}")
 
 
-@on(EmployeeLeft)
-def close_account(event: EmployeeLeft) -> None:
-    """Keycloak's account of somebody who left is disabled and its sessions there end."""
-    set_enabled(event.user_id, False, key=f"left:{event.employee_id}:{event.last_day.isoformat()}")
+# ------------------------------------------------------------------ accounts at the sign-in service
+@directory_source
+class Staff:
+    """The employees and departments as their accounts and groups at Keycloak should be."""
+
+    def people(self, user_ids: Collection[int] | None = None) -> list[Person]:
+        """Employees present and past, but nobody whose hiring was taken back; whoever is in a dissolved department is in none."""
+        asked = (
+            select(
+                Employee.user_id, Employee.number, User.username, Employee.name, Employee.work_email,
+                Department.code, Department.archived_at, (Employee.active & User.active).label("active"),
+            )
+            .join(User, User.id == Employee.user_id)
+            .join(Department, Department.id == Employee.department_id)
+            .where(Employee.archived_at.is_(None))
+            .order_by(Employee.number)
+            .execution_options(include_archived=True)
+        )  # fmt: skip
+        if user_ids is not None:
+            asked = asked.where(Employee.user_id.in_(list(user_ids)))
+        return [self._person(row) for row in session().execute(asked)]
+
+    @staticmethod
+    def _person(row: Any) -> Person:
+        first, last = rules.split_name(row.name)
+        works = row.active and row.archived_at is None
+        return Person(row.user_id, row.number, row.username, first, last, row.work_email, row.code if works else None, row.active)
+
+    def departments(self) -> list[directory.Department]:
+        """Every living department."""
+        parent = aliased(Department)
+        rows = session().execute(
+            select(Department.code, Department.name, parent.code.label("above")).outerjoin(parent, parent.id == Department.parent_id)
+        )
+        return [directory.Department(row.code, row.name, row.above) for row in rows]
 
 
-@on(EmployeeJoined)
-def open_account(event: EmployeeJoined) -> None:
-    """Keycloak's account of somebody who begins (again) is enabled."""
-    set_enabled(event.user_id, True, key=f"joined:{event.employee_id}:{event.day.isoformat()}")
+def account_follows(event: Any) -> None:
+    """The person's account at Keycloak is made, moved, renamed, disabled or enabled, as the person stands by then."""
+    directory.person_changed(event.user_id)
+
+
+for _change in (EmployeeJoined, EmployeeMoved, EmployeeLeft, EmployeeChanged):
+    on(_change)(account_follows)
+
+
+@on(DepartmentChanged)
+def groups_follow(_event: DepartmentChanged) -> None:
+    """The groups at Keycloak follow the organisation."""
+    directory.departments_changed()
+
+
+@on(DepartmentRecoded)
+def group_keeps(event: DepartmentRecoded) -> None:
+    """A department's group stays the same when its code changes."""
+    directory.department_recoded(event.before, event.after)

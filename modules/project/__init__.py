@@ -14,19 +14,19 @@ union
 select p.id from project_project p join project_domain d on d.id = p.domain_id where d.manager_id = me"""
 
 
-@context("managed_domains")
+@context("managed_domains", lend="projects")
 def managed_domains() -> str:
     """Ids of the business domains *me* manages."""
     return "select d.id from project_domain d where d.manager_id = me and d.archived_at is null"
 
 
-@context("managed_projects")
+@context("managed_projects", lend="projects")
 def managed_projects() -> str:
     """Ids of the projects *me* answers for, as project manager or through the domain."""
     return _MANAGED
 
 
-@context("projects")
+@context("projects", lend="projects")
 def projects() -> str:
     """Ids of the projects *me* may see: the managed ones and those where a role held today grants it."""
     return f"""{_MANAGED}

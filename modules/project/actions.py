@@ -9,12 +9,13 @@ from sqlalchemy import func, or_, select
 
 from modules.hr.models import Employee
 from modules.project import rules
-from modules.project.events import ManagerAppointed, MemberLeft, ProjectRenamed, ProjectStateChanged
-from modules.project.models import Project, ProjectMember, ProjectRole, ProjectStateChange
+from modules.project.events import ManagerAppointed, MemberJoined, MemberLeft, ProjectRenamed, ProjectStateChanged
+from modules.project.models import Domain, Project, ProjectMember, ProjectRole, ProjectStateChange
 from portal.kernel.calendar import today
 from portal.kernel.db import session, unrestricted
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
+from portal.kernel.handover import handover
 from portal.kernel.i18n import _, _l, tr
 from portal.kernel.numbering import next_number, series
 from security.transitions import Argument, operation, text, transition
@@ -186,3 +187,51 @@ def leave_team(member: ProjectMember, day: date | None) -> None:
     else:
         member.to_day = day
     publish(MemberLeft(member.project_id, member.user_id, day))
+
+
+# ------------------------------------------------------------------ handing over what somebody answers for
+def _lasts(c: Any, day: date) -> Any:
+    return or_(c.to_day.is_(None), c.to_day > day)
+
+
+@handover(
+    "project.manager", Project, "pm_id", _l("Projects one manages"), order=30,
+    open=lambda c, people, day: [c.pm_id.in_(people), c.archived_at.is_(None), c.state.in_(("draft", "active", "paused", "completed"))],
+)  # fmt: skip
+def take_project(project: Project, receiver: int, day: date) -> None:
+    """The receiver manages the project at once."""
+    appoint_manager(project, receiver)
+
+
+@handover(
+    "project.domain", Domain, "manager_id", _l("Business domains one manages"), order=40,
+    open=lambda c, people, day: [c.manager_id.in_(people), c.archived_at.is_(None)],
+)  # fmt: skip
+def take_domain(domain: Domain, receiver: int, day: date) -> None:
+    """The receiver manages the domain, and sees every project in it, at once."""
+    domain.manager_id = receiver
+
+
+@handover(
+    "project.member", ProjectMember, "user_id", _l("Places on teams"), dated=True, order=50,
+    open=lambda c, people, day: [
+        c.user_id.in_(people), c.archived_at.is_(None), _lasts(c, day),
+        c.project_id.in_(select(Project.id).where(Project.state.in_(("draft", "active", "paused")))),
+    ],
+)  # fmt: skip
+def take_place(member: ProjectMember, receiver: int, day: date) -> None:
+    """The receiver has the place from *day* on, in the same role; whoever is on the team already keeps the own place."""
+    s, m = session(), ProjectMember
+    begins, ends = max(day, member.from_day), member.to_day
+    if member.from_day >= day:
+        member.archived_at = func.now()
+    else:
+        member.to_day = day
+    s.flush()
+    publish(MemberLeft(member.project_id, member.user_id, day))
+    mine = select(m.id).where(m.project_id == member.project_id, m.user_id == receiver, _lasts(m, begins))
+    if ends is not None:
+        mine = mine.where(m.from_day < ends)
+    if s.scalar(mine.limit(1)) is None:
+        s.add(m(project_id=member.project_id, user_id=receiver, role_id=member.role_id, from_day=begins, to_day=ends))
+        publish(MemberJoined(member.project_id, receiver, member.role_id, begins, ends))

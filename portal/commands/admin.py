@@ -52,6 +52,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     jobs.add_argument("name", nargs="?")
     verify = add("verify-audit", verify_audit, "verify the sealed history against itself and its anchors; exit code 1 when it was altered")
     verify.add_argument("--anchors", type=Path, help="file of anchors to compare with (default: the setting audit_anchors)")
+    again = add("reconcile", reconcile, "compare people, departments and roles with Keycloak and repair; exit code 1 if it cannot be done")
+    again.add_argument("--dry-run", action="store_true", help="only show what would be done")
     add("settings", show_settings, "list all settings with their meaning and value in force; secrets are not shown")
 
 
@@ -67,6 +69,31 @@ def load_demo(options: argparse.Namespace) -> int:
 
     print("sample company loaded" if load_sample(create_app(), options.anchor) else "the sample company is there already")
     return 0
+
+
+def reconcile(options: argparse.Namespace) -> int:
+    from portal.app import create_app
+    from portal.kernel.settings import settings
+    from security import reconciliation
+
+    with create_app().app_context():
+        if settings().local_accounts:
+            print("single sign-on is switched off: there is nothing to compare with")
+            return 1
+        try:
+            plan = reconciliation.compare()
+            for c in plan.changes:
+                print(f"{c.about:10} {c.what:9} {c.label}", f"  {c.before} → {c.after}" if c.before or c.after else "")
+            for f in plan.findings:
+                print(f"to answer  {f.kind:9} {f.label}  {f.detail}")
+            reconciliation.keep(plan.findings)
+            problems = [] if options.dry_run else reconciliation.repair(plan)
+        except reconciliation.UNDONE as error:
+            print(f"not compared: {error}", file=sys.stderr)
+            return 1
+        print(f"{plan.people} employees, {plan.accounts} accounts: {len(plan.changes)} differences, {len(plan.findings)} to be answered")
+        print("\n".join(problems), end="\n" if problems else "")
+        return 1 if problems else 0
 
 
 def duration(text: str) -> timedelta:

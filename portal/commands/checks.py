@@ -1,12 +1,16 @@
-"""Checks that need no server: format, lint, types, import tiers, security lint, translations."""
+"""Checks that need no server: format, lint, types, import tiers, security lint, secrets, translations."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from portal.kernel import i18n
 
+SECRETS = i18n.ROOT / "tests" / "conformance" / "known_secrets.json"
+"""What looks like a secret and is none: SHA-1 of the text, and why."""
 CODE = ("run.py", "config.py", "portal", "security", "modules")
 
 
@@ -60,11 +64,39 @@ def _translations() -> bool:
     return not found
 
 
+def secrets() -> list[str]:
+    """What looks like a secret in a committed file and is not in the list of those that are none; and entries that are gone."""
+    from detect_secrets.core.secrets_collection import SecretsCollection
+    from detect_secrets.settings import default_settings
+
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=i18n.ROOT, capture_output=True, text=True, check=False)
+    names = [n for n in listed.stdout.split("\0") if n and not n.endswith((".txt", "package-lock.json"))]
+    if not names:
+        return ["this is no checkout: git lists no files"]
+    known: dict[str, str] = json.loads(SECRETS.read_text(encoding="utf-8"))
+    found = SecretsCollection(root=str(i18n.ROOT))
+    with default_settings():
+        for name in names:
+            if i18n.ROOT / name != SECRETS:
+                found.scan_file(name)
+    seen = {one.secret_hash: f"{Path(one.filename).relative_to(i18n.ROOT)}:{one.line_number}: {one.type}" for _name, one in found}
+    new = [f"{place} ({hash_})" for hash_, place in seen.items() if hash_ not in known]
+    return sorted(new) + [f"{hash_} is not there any more: {known[hash_]}" for hash_ in sorted(known.keys() - seen.keys())]
+
+
+def _secrets() -> bool:
+    found = secrets()
+    for line in found:
+        print(f"   {line}")
+    return not found
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "format": _tool("ruff", "format", "--check", "."),
     "lint": _tool("ruff", "check", "."),
     "types": _tool("mypy"),
     "tiers": _import_tiers,
-    "security": _tool("bandit", "-q", "-r", "--severity-level", "high", "-c", "pyproject.toml", *CODE),
+    "bandit": _tool("bandit", "-q", "-r", "--severity-level", "medium", "--confidence-level", "medium", "-c", "pyproject.toml", *CODE),
+    "secrets": _secrets,
     "translations": _translations,
 }

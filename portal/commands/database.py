@@ -7,7 +7,7 @@ from datetime import date
 from flask import Flask
 from sqlalchemy import select
 
-from portal.app import INSTALLED, create_app
+from portal.app import BUILT_IN, INSTALLED, create_app
 from portal.embedded.demo import ACCOUNTS, OTHERS, PASSWORD
 from portal.kernel.calendar import today
 from portal.kernel.db import unrestricted
@@ -16,7 +16,7 @@ from portal.kernel.settings import settings
 from portal.notify import warnings
 from portal.notify.models import WarningRule
 from portal.schema import migrate as migrate_schema
-from security import accounts
+from security import accounts, differences
 
 SAMPLE_PERSON = "pm.chen"
 SAMPLE_ACCOUNTS = (*(name for name, _ in ACCOUNTS), *OTHERS.split(", "))
@@ -38,12 +38,14 @@ def load_sample(app: Flask, anchor: date | None = None) -> bool:
     with app.app_context(), unrestricted("sample company") as s:
         if s.scalar(select(User.id).where(User.username == SAMPLE_PERSON)) is not None:
             return False
-        for name in INSTALLED:
-            if importlib.util.find_spec(f"modules.{name}.sample"):
-                importlib.import_module(f"modules.{name}.sample").load(anchor or today())
+        for package in (*(f"modules.{name}" for name in INSTALLED), *BUILT_IN):
+            if importlib.util.find_spec(f"{package}.sample"):
+                importlib.import_module(f"{package}.sample").load(anchor or today())
         s.flush()
         for rule_id in s.scalars(select(WarningRule.id).where(WarningRule.enabled)).all():
             warnings.scan(rule_id, any_day=True)
         for user_id in s.scalars(select(User.id).where(User.username.in_(SAMPLE_ACCOUNTS))):
             accounts.set_password(user_id, PASSWORD)  # counts only where single sign-on is off
+        if settings().demo and not settings().local_accounts:
+            differences.ask(repair=True, patient=True)  # the sample realm has only the people who sign in
     return True

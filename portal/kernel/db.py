@@ -116,6 +116,16 @@ def as_person(user_id: int) -> Iterator[Session]:
 
 
 @contextmanager
+def on_behalf(user_id: int, request: str) -> Iterator[Session]:
+    """A separate session with the rights of *user_id*, for work that goes on after their request, such as an import in a worker.
+
+    The history names the person and *request*. Kept only when the block calls `finish`.
+    """
+    with _separate({"bind": "worker", "principal": "person", "person": user_id, "request": request}) as s:
+        yield s
+
+
+@contextmanager
 def _separate(info: dict[str, Any]) -> Iterator[Session]:
     s = Session(db, info=info, expire_on_commit=False)
     token = _current.set(s)

@@ -47,6 +47,8 @@ class Record(db.Model):  # type: ignore[name-defined,misc]
     """States in which the fields may be edited; None: in every state. Elsewhere the row is read-only, also below the application."""
     LOG: ClassVar[bool] = False
     """Its rows are themselves a history and deleted after a time: the history trigger would only keep a copy of them for ever."""
+    DISPOSABLE: ClassVar[bool] = False
+    """Somebody's own settings and drafts, no business rows: they may be deleted. Everything else is archived (ALL-06)."""
     wide: ClassVar[dict[str, Callable[[Any], Any] | None]] = {}
     """Scopes whose holders see every row (None) or the rows that match."""
 

@@ -47,15 +47,31 @@ def module_of(cls: type) -> str:
 contexts: dict[str, Callable[[], str]] = {}
 
 
-def context(name: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
+@dataclass(frozen=True)
+class Lent:
+    """A context whose ids somebody may let a deputy see by. *axis*: projects or people; *people*: the ids are user ids."""
+
+    axis: str
+    people: bool = False
+
+
+lent: dict[str, Lent] = {}
+
+
+def context(name: str, lend: str = "", people: bool = False) -> Callable[[Callable[[], str]], Callable[[], str]]:
     """Registers the ids behind `v.has(name, column)`.
 
     The function returns SQL selecting one bigint column; `me` (bigint) and `today` (company date) are variables in it. It is
     assembled into the definer function `app_context` at migration, which reads as the tables' owner.
+
+    *lend*: what of it passes to a deputy, for seeing only (VIS-11): with `projects` or with `people`; without it nothing ever does.
+    *people*: the ids are user ids, of which the own one never passes on.
     """
 
     def register(f: Callable[[], str]) -> Callable[[], str]:
         contexts[name] = f
+        if lend:
+            lent[name] = Lent(lend, people)
         return f
 
     return register

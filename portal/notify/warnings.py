@@ -13,6 +13,7 @@ from portal.kernel import calendar, outbox
 from portal.kernel.calendar import WorkingCalendar
 from portal.kernel.db import session, unrestricted
 from portal.kernel.errors import Invalid
+from portal.kernel.handover import handover, stay
 from portal.kernel.i18n import _, _l
 from portal.notify import rules
 from portal.notify.models import SEVERITIES, Warning_, WarningRule
@@ -343,3 +344,19 @@ def _assigned(record: Warning_ | None, **_params: Any) -> Message:
     assert record is not None
     said = message(record)
     return Message(_("Assigned to you: %(title)s", title=said.title), said.body, said.url, said.tone)
+
+
+# ------------------------------------------------------------------ handing over
+stay("notify_notice", "the person's own", "receiver_id")
+stay("notify_delivery", "what was sent", "receiver_id")
+stay("notify_preference", "the person's own", "user_id")
+stay("notify_warning", "whom it is about", "user_id")
+
+
+@handover(
+    "notify.warnings", Warning_, "assignee_id", _l("Warnings one looks after"), order=60,
+    open=lambda c, people, day: [c.assignee_id.in_(people), c.archived_at.is_(None), c.state != "closed"],
+)  # fmt: skip
+def take_warning(warning: Warning_, receiver: int, day: date) -> None:
+    """The receiver looks after the warning at once."""
+    assign(warning, receiver)

@@ -13,7 +13,7 @@ from portal.kernel.document import User
 from portal.kernel.errors import Invalid, NotFound, Refusal
 from portal.kernel.i18n import _
 from portal.web import rolestore, rows
-from security import accounts, emergency, keycloak, sessions
+from security import accounts, emergency, expected, sessions
 from security.sessions import ServerSession
 from security.visibility import acting, context
 
@@ -141,4 +141,4 @@ def switch(user_id: int, active: bool, reason: str) -> None:
                 raise Refusal(_("The last system administrator cannot be switched off."), code="protected")
         accounts.set_active(user_id, active)
     rolestore.keep([("", "switched_on" if active else "switched_off", f"{found.username}: {reason}")])
-    keycloak.set_enabled(user_id, active, key=f"switched:{user_id}:{rolestore.recent(1)[0].id}")
+    expected.person_changed(user_id)

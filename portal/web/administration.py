@@ -16,6 +16,7 @@ from portal.web.exporting import count_export, harmless
 from portal.web.fields import fields_of
 from portal.web.page import Page, route
 from portal.web.resource import answer, object_body
+from security import reads
 from security.manager import allowed
 from security.transitions import actions_of
 from security.visibility import context
@@ -30,6 +31,7 @@ VERBS = {
     "run": _l("Run now"),
     "verify": _l("Verify now"),
     "switch": _l("Switch off and on"),
+    "compare": _l("Compare"),
 }
 LAYERS = {"web": _l("Portal"), "notify": _l("Notices and warnings"), "security": _l("Security"), "kernel": _l("Basic data")}
 MAX_CHANGES = 2000
@@ -133,6 +135,7 @@ class RolePage(Page):
     def export(self, kind: str) -> Response:
         """The whole matrix as JSON or CSV."""
         count_export()
+        reads.note("security_role", way="export", format=kind)
         roles, now, known = rolestore.all_roles(), rolestore.granted_by_role(), rolestore.permissions()
         if kind == "json":
             body = {

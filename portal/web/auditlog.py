@@ -1,63 +1,27 @@
 """The audit log, page and REST: the trail of any record, by record, person and period, and how its seal stands. For auditors."""
 
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, flash, redirect, request
 
 from portal.kernel import calendar, jobs
-from portal.kernel.document import User, records
-from portal.kernel.errors import BadRequest, NotFound
+from portal.kernel.document import User
+from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l
-from portal.web import history, query, rows, words
-from portal.web.access import MAX_ID, route
+from portal.web import history, rows, words
+from portal.web.access import route
 from portal.web.page import Page
 from portal.web.resource import Endpoints, answer
+from portal.web.trailquery import PAGE, Filters, day, given, moment, table, tables, whole
 from security import trail, verification
 from security.manager import allowed
 from security.sealing import AuditCheck
 from security.trail import Wanted
 
-PAGE = 30
 VERIFY = "security.verify_history"
-
-
-# -------------------------------------------------------------------- reading what was asked
-def _whole(value: Any, name: str) -> int:
-    text = str(value).strip()
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or int(text) > MAX_ID:
-        raise BadRequest(_("Must be a whole number"), code="bad_filter_value", fields={name: _("Must be a whole number")})
-    return int(text)
-
-
-def _table(value: Any, name: str) -> str:
-    if not isinstance(value, str) or value not in _tables():
-        raise BadRequest(_("Is not one of the choices"), code="bad_filter_value", fields={name: _("Is not one of the choices")})
-    return value
-
-
-def _moment(value: Any, name: str) -> datetime:
-    """A moment, or the beginning of a day at the company."""
-    try:
-        if isinstance(value, str) and len(value) == 10:
-            return calendar.moment(calendar.parse_day(value))
-        found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-        return (found if found.tzinfo else found.replace(tzinfo=calendar.zone())).astimezone(calendar.zone())
-    except (ValueError, OverflowError):
-        problem = _("Must be a time like 2026-03-31T09:30")
-        raise BadRequest(problem, code="bad_filter_value", fields={name: problem}) from None
-
-
-def _tables() -> dict[str, str]:
-    """Table → words of every kind of record, the newest names of the code; by words."""
-    found = {m.__tablename__: str(m.__label__ or m.__name__) for m in records()}
-    return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
-
-
-def _day(name: str) -> date | None:
-    return query.asked_day(name) if request.args.get(name) else None
 
 
 # -------------------------------------------------------------------- the page
@@ -76,19 +40,19 @@ class AuditLog(Page):
     def show(self) -> str:
         """The entries asked for, newest first."""
         args = {k: request.args.get(k, "").strip() for k in ("type", "record", "person", "from", "to", "before")}
-        from_day, to_day = _day("from"), _day("to")
+        from_day, to_day = day("from"), day("to")
         wanted = Wanted(
-            table=_table(args["type"], "type") if args["type"] else None,
-            row=_whole(args["record"], "record") if args["record"] else None,
-            actor=_whole(args["person"], "person") if args["person"] else None,
+            table=table(args["type"], "type") if args["type"] else None,
+            row=whole(args["record"], "record") if args["record"] else None,
+            actor=whole(args["person"], "person") if args["person"] else None,
             since=calendar.moment(from_day) if from_day else None,
             until=calendar.moment(to_day + timedelta(days=1)) if to_day else None,
         )
-        found = trail.trail(wanted, PAGE + 1, _whole(args["before"], "before") if args["before"] else None)
+        found = trail.trail(wanted, PAGE + 1, whole(args["before"], "before") if args["before"] else None)
         asked = {k: v for k, v in args.items() if v and k != "before"}
         entries = history.of_trail(found[:PAGE])
         for e in entries:
-            e["url"] = f"{self.route_base}/?" + urlencode({"type": e["table"], "record": e["row"]}) if e["table"] in _tables() else None
+            e["url"] = f"{self.route_base}/?" + urlencode({"type": e["table"], "record": e["row"]}) if e["table"] in tables() else None
         person = rows.labels(User, [wanted.actor]).get(wanted.actor) if wanted.actor is not None else None
         return self.render(
             "administration/audit_log.html",
@@ -110,7 +74,7 @@ class AuditLog(Page):
 
 
 def _form(args: Mapping[str, str], person: str | None) -> list[dict[str, Any]]:
-    types = [{"value": table, "label": label} for table, label in _tables().items()]
+    types = [{"value": table, "label": label} for table, label in tables().items()]
     return [
         {"name": "type", "label": _("Kind of record"), "kind": "choice", "value": args["type"], "choices": types, "placeholder": _("All")},
         {"name": "record", "label": _("Number of the record (ID)"), "kind": "integer", "value": args["record"]},
@@ -153,16 +117,14 @@ def _or_dash(value: int | None) -> str:
 
 
 # -------------------------------------------------------------------- REST
-Parse = Callable[[Any, str], Any]
-FILTERS: dict[tuple[str, str], tuple[str, Parse]] = {
-    ("table", "eq"): ("table", _table),
-    ("row", "eq"): ("row", _whole),
-    ("actor", "eq"): ("actor", _whole),
-    ("at", "ge"): ("since", _moment),
-    ("at", "lt"): ("until", _moment),
+FILTERS: Filters = {
+    ("table", "eq"): ("table", table),
+    ("row", "eq"): ("row", whole),
+    ("actor", "eq"): ("actor", whole),
+    ("at", "ge"): ("since", moment),
+    ("at", "lt"): ("until", moment),
 }
 """(column, operator) → what of `Wanted` it sets."""
-MAX_SIZE = 200
 
 
 class AuditLogEndpoints(Endpoints, at="audit-log", name=trail.NAME):
@@ -216,30 +178,8 @@ class AuditLogEndpoints(Endpoints, at="audit-log", name=trail.NAME):
 
 
 def _asked() -> tuple[Wanted, int, int | None]:
-    unknown = set(request.args) - {"q"}
-    given = query.load(request.args.get("q", ""))
-    unknown |= set(given) - {"filters", "page_size", "after"}
-    if unknown:
-        names = ", ".join(sorted(map(str, unknown)))[:200]
-        raise BadRequest(_("Unknown in q: %(names)s.", names=names), code="unknown_parameter")
-    items = given.get("filters") or []
-    if not isinstance(items, list):
-        raise BadRequest(_("A filter has col, opr and value."), code="bad_filters")
-    values: dict[str, Any] = {}
-    for item in items:
-        if not isinstance(item, dict) or set(item) != {"col", "opr", "value"}:
-            raise BadRequest(_("A filter has col, opr and value."), code="bad_filters")
-        name, parse = FILTERS.get((str(item["col"]), str(item["opr"])), ("", None))
-        if parse is None:
-            raise BadRequest(_("There is no filter “%(name)s”.", name=str(item["col"])[:60]), code="unknown_filter")
-        if name in values:
-            raise BadRequest(_("The filter “%(name)s” takes one value.", name=str(item["col"])[:60]), code="one_value")
-        values[name] = parse(item["value"], str(item["col"]))
-    size = _whole(given.get("page_size", PAGE), "page_size")
-    if not 0 < size <= MAX_SIZE:
-        problem = _("%(name)s must be a whole number from %(low)s to %(high)s.", name="page_size", low=1, high=MAX_SIZE)
-        raise BadRequest(problem, code="bad_page", fields={"page_size": "range"})
-    return Wanted(**values), size, _whole(given["after"], "after") if given.get("after") is not None else None
+    values, size, after = given(FILTERS)
+    return Wanted(**values), size, after
 
 
 def _json(e: trail.TrailEntry) -> dict[str, Any]:

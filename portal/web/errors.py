@@ -140,7 +140,7 @@ def _page(e: PortalError) -> Response:
         "at": None,
         "retry_url": request.full_path if e.http == 503 and request.method == "GET" else None,
         "retry_seconds": getattr(e, "retry_after", None) if e.http == 503 else None,
-        "detail": "; ".join(str(v) for v in e.fields.values() if str(v) != str(e)) or None,
+        "detail": "; ".join(str(v) for v in e.fields.values() if not isinstance(v, list) and str(v) != str(e)) or None,
         "actions": [],
     }
     try:

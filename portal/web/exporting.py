@@ -24,7 +24,7 @@ from portal.web.declared import Declared
 from portal.web.fields import fields_of
 from portal.web.paging import Where, no_condition
 from portal.web.query import Query
-from security import rates
+from security import rates, reads
 from security.visibility import context
 
 MAX_ROWS = 50_000
@@ -42,12 +42,14 @@ def respond(
     if kind not in FORMATS:
         raise NotFound(_("This page does not exist."))
     count_export()
+    noted: dict[str, Any] = {"format": kind, "columns": list(names), "filters": _asked(what.model, query), "rows": 0}
     heads = [str(_label(what, n)) for n in names]
-    lines = _lines(what, names, query, condition)
+    lines = _counted(_lines(what, names, query, condition), noted)
     out = workbook(heads, lines, filename) if kind == "xlsx" else csv_text(heads, lines)
     response = send_file(
         out, mimetype=FORMATS[kind], as_attachment=True, download_name=f"{filename}-{calendar.today().isoformat()}.{kind}", max_age=0
     )
+    reads.note(what.model.__tablename__, way="export", **noted)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -55,6 +57,19 @@ def respond(
 def count_export() -> None:
     """Counts one export of the person.  Raises TooMany above the limit."""
     rates.count("export", context().me)
+
+
+def _counted(lines: Iterator[list[Any]], noted: dict[str, Any]) -> Iterator[list[Any]]:
+    for line in lines:
+        noted["rows"] += 1
+        yield line
+
+
+def _asked(model: type[Any], query: Query) -> list[str]:
+    """The conditions in the words of REST, without the values of sensitive columns."""
+    secret = reads.secrets().get(model.__tablename__, frozenset())
+    out = [f"{c.field.name} {c.operator}" + ("" if c.field.name in secret else f" {c.value}") for c in query.conditions]
+    return [*out, *([f"search {query.text}"] if query.text else []), *(["archived"] if query.archived else [])]
 
 
 def _label(what: type[Declared], name: str) -> Any:

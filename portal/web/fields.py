@@ -56,6 +56,8 @@ class Field:
     """Words for the keys of a JSON object."""
     internal: bool = False
     """Of use to the program only: the history of a record leaves it out."""
+    suggest: Callable[[], tuple[Mapping[str, Any], Any]] | None = field(default=None, compare=False)
+    """Values a form offers for a text, with their words, and a note on them; other values may be typed."""
 
     # ---------------------------------------------------------------- reading what was typed or sent
     def parse(self, raw: str | None) -> Any:
@@ -345,6 +347,7 @@ def _field(model: type[Any], name: str, column: Column[Any]) -> Field:
         span=2 if kind == "longtext" else info.get("span", 1),
         keys=info.get("keys") or {},
         internal=bool(info.get("internal")),
+        suggest=info.get("suggest"),
     )
 
 

@@ -125,7 +125,15 @@ def control(
         "placeholder": "",
         "tone": f.tone(value) if f.kind in ("state", "choice") and value is not None else None,
         "span": f.span,
-    }
+    } | _suggested(f)
+
+
+def _suggested(f: Field) -> dict[str, Any]:
+    if f.suggest is None:
+        return {"suggestions": []}
+    offered, note = f.suggest()
+    help_ = " ".join(str(part) for part in (f.help, note) if part)
+    return {"suggestions": [{"value": k, "label": str(v)} for k, v in offered.items()], "help": help_}
 
 
 def controls(

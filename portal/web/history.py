@@ -4,14 +4,35 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from portal.kernel.document import Record, records
-from portal.kernel.i18n import _
+from portal.kernel.i18n import _, _l, listed, ngettext
 from portal.web import rows, words
 from portal.web.fields import NONE, Field, FieldError, fields_of
+from security import handover, reads
 from security.audit import erased_in, timeline
 from security.trail import TrailEntry
 
 QUIET = frozenset({"id", "version", "created_at", "created_by", "custom", "archived_at"})
 PAGE = 30
+WAYS = {
+    "page": _l("Page or list"),
+    "api": _l("REST"),
+    "search": _l("Search"),
+    "export": _l("Export"),
+    "history": _l("History"),
+    "trail": _l("Audit log"),
+}
+"""The ways sensitive data is read in."""
+ASKED = {
+    "table": _l("Kind of record"),
+    "row": _l("Number of the record (ID)"),
+    "actor": _l("Changed by"),
+    "since": _l("From"),
+    "until": _l("Until (not included)"),
+    "entry": _l("Entry"),
+}
+"""What a look into the trail was for, in words."""
+TABLES = {"audit_entry": _l("Audit log"), "security_role": _l("Roles and permissions")}
+"""What else is read, beside records."""
 
 
 def as_json(record: Record, before: int | None = None) -> list[dict[str, Any]]:
@@ -54,6 +75,8 @@ def of_trail(found: Sequence[TrailEntry]) -> list[dict[str, Any]]:
 def _trail_entry(e: TrailEntry, model: type[Any] | None, texts: dict[tuple[type[Any], int], str]) -> dict[str, Any]:
     fields = fields_of(model) if model is not None else {}
     action, tone = _action(e)
+    if e.op == reads.READ:
+        return _read_entry(e, model)
     hidden = [str(fields[name].label) if name in fields else name for name in e.hidden if name not in QUIET]
     changes = [*_changes(e, fields, texts, _numbered), *({"label": label, "before": "", "after": _("not shown")} for label in hidden)]
     return {
@@ -67,7 +90,41 @@ def _trail_entry(e: TrailEntry, model: type[Any] | None, texts: dict[tuple[type[
         "tone": tone,
         "via": e.ip or "",
         "changes": changes,
-        "text": e.reason or "",
+        "text": _reason(e.reason),
+        "seq": e.seq,
+    }
+
+
+def read_words(new: dict[str, Any], model: type[Any] | None) -> str:
+    """What a read was of and how: `Identity number, Bank account · List or page · 12 records`."""
+    fields = fields_of(model) if model is not None else {}
+    names = [str(fields[n].label) if n in fields else str(n) for n in new.get("fields", ())]
+    parts = [listed(names)] if names else []
+    parts.append(str(WAYS.get(new.get("way", ""), new.get("way", ""))))
+    count = new.get("rows") if new.get("rows") is not None else len(new.get("ids", ()))
+    if count:
+        parts.append(ngettext("%(num)s record", "%(num)s records", count))
+    if new.get("format"):
+        parts.append(str(new["format"]).upper())
+    parts += [str(f) for f in new.get("filters", ())]
+    known = {m.__tablename__: str(m.__label__ or m.__name__) for m in records()}
+    parts += [f"{ASKED.get(k, k)}: {known.get(v, v)}" for k, v in new.get("asked", {}).items()]
+    return " · ".join(parts)
+
+
+def _read_entry(e: TrailEntry, model: type[Any] | None) -> dict[str, Any]:
+    return {
+        "id": e.id,
+        "at": words.moment(e.at),
+        "who": e.actor_name or _("The system"),
+        "what": str(model.__label__ or model.__name__) if model is not None else str(TABLES.get(e.tbl, e.tbl)),
+        "table": e.tbl,
+        "row": e.row_id or "…",
+        "action": _("read"),
+        "tone": "idle",
+        "via": e.ip or "",
+        "changes": [],
+        "text": read_words(e.new or {}, model),
         "seq": e.seq,
     }
 
@@ -86,13 +143,29 @@ def _entry(e: Any, model: type[Any] | None, own: type[Any], texts: dict[tuple[ty
         "who": e.actor_name or _("The system"),
         "action": action,
         "tone": tone,
-        "via": e.ip or "",
+        "via": _via(e),
         "changes": changes,
     }
 
 
+def _reason(reason: str | None) -> str:
+    """The reason in words people read."""
+    parts = (reason or "").split("|", 3)
+    if len(parts) == 4 and parts[0] == handover.MARK:
+        return str(_("handed over from %(giver)s to %(receiver)s: %(reason)s", giver=parts[1], receiver=parts[2], reason=parts[3]))
+    return reason or ""
+
+
+def _via(e: Any) -> str:
+    """Where a change came from: an import by its number, else the address."""
+    kind, _colon, number = (e.request_id or "").partition(":")
+    return _("Import %(n)s", n=number) if kind == "import" and number.isdigit() else e.ip or ""
+
+
 def _action(e: Any) -> tuple[str, str]:
     old, new = e.old or {}, e.new or {}
+    if (e.reason or "").startswith(f"{handover.MARK}|"):
+        return _reason(e.reason), "info"
     if e.op == "insert":
         return _("created"), "info"
     if e.op == "delete":

@@ -32,6 +32,7 @@ class HomeLayout(Record):
     __tablename__ = "web_home_layout"
     __label__ = _l("Home page layout")
     __label_plural__ = _l("Home page layouts")
+    DISPOSABLE = True
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Person"), "readonly": True})
     layout: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"), info={"label": _l("Layout")})
     __table_args__ = (live_unique("web_home_layout_user_live", "user_id"),)

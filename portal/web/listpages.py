@@ -117,13 +117,18 @@ class ListPages(Declared, BaseView):  # type: ignore[misc]
         file_args = {k: v for k, v in args.items() if k not in listing.PAGE_ARGS and k != "view"}
         exports = [{"label": k.upper(), "url": listing.address(f"{self.route_base}/export.{k}", file_args)} for k in exporting.FORMATS]
         return {
-            "tabs": settings.tabs(f"{self.route_base}/", self.tabs, query_string, args.get("view", [""])[-1]),
+            "tabs": settings.tabs(f"{self.route_base}/", self._tabs(), query_string, args.get("view", [""])[-1]),
             "save_view_url": f"{self.route_base}/views",
             "delete_view_url": f"{self.route_base}/views/delete",
             "exports": exports if "export" in self.verbs and may("export", self.model) else [],
             "add_url": f"{self.route_base}/add" if "add" in self.verbs and may("add", self.model) else None,
             "add_label": str(self.add_label) or _("New"),
         }
+
+    def _tabs(self) -> Sequence[tuple[Any, str]]:
+        """The declared ones, and what was put away for those who may take it back."""
+        away = ((_("Archived"), "archived=1"),) if "archive" in self.verbs and may("archive", self.model) else ()
+        return (*self.tabs, *away)
 
     @route("/export.<kind>", verb="export")
     def export(self, kind: str) -> Any:

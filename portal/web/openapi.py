@@ -8,11 +8,25 @@ from flask import Blueprint, Response
 from portal import __version__
 from portal.kernel.errors import Invalid
 from portal.kernel.i18n import LANGUAGES, _
-from portal.web import accounts, auditlog, filters, paging, preferences, registry, rolesapi, sessions, whoseesapi
+from portal.web import (
+    accounts,
+    auditlog,
+    comparing,
+    filters,
+    handover,
+    paging,
+    preferences,
+    registry,
+    rolesapi,
+    sensitivereads,
+    sessions,
+    whoseesapi,
+)
 from portal.web.access import signed_in
 from portal.web.fields import fields_of
 from portal.web.resource import API, Resource, answer, object_body
-from security.manager import granted
+from security.manager import allowed, granted
+from security.reads import secrets
 from security.transitions import Action, Argument, actions_of
 
 blueprint = Blueprint("rest", __name__, url_prefix=API)
@@ -72,7 +86,7 @@ def change_me() -> Response:
 
 
 def document() -> Schema:
-    """The whole API."""
+    """The whole API, without resources of sensitive data the caller may not use."""
     own = {
         "type": "object",
         "properties": {"locale": {"enum": [*LANGUAGES]}, "theme": {"enum": [*preferences.THEMES]}},
@@ -86,12 +100,22 @@ def document() -> Schema:
     }
     schemas: Schema = {"Error": _error()}
     for _name, r in sorted(registry.resources.items()):
+        if r.model.__tablename__ in secrets() and not allowed("view", r.permission()):
+            continue  # nor how sensitive columns are called, for whom they are not there
         paths |= _paths(r, schemas)
+        for address, described in r.described().items():
+            paths[address] = {**paths.get(address, {}), **described}
+    asked_for = _operation(
+        "compare_accounts", _("Compare"), ["account-comparisons"], comparing.ASKED_FOR, status="202", body=comparing.BODY, errors=(422,)
+    )
+    paths[f"{API}/account-comparisons/"]["post"] = asked_for
     paths |= _roles(schemas)
     paths |= _visibility(schemas)
     paths |= _audit_log(schemas)
+    paths |= _sensitive_reads(schemas)
     paths |= _sessions(schemas)
     paths |= _accounts(schemas)
+    paths |= _handovers(schemas)
     return {
         "openapi": "3.0.3",
         "info": {"title": "Shuniu", "version": __version__, "description": _intro()},
@@ -322,6 +346,21 @@ def _accounts(schemas: Schema) -> Schema:
     }
 
 
+def _handovers(schemas: Schema) -> Schema:
+    schemas["handovers"] = handover.SCHEMA
+    shown = {"$ref": "#/components/schemas/handovers"}
+    day = {"name": "day", "in": "query", "required": False, "schema": {"type": "string", "format": "date"}}
+    tag, words = ["handovers"], _("Hand over work")
+    return {
+        f"{API}/handovers/{{pk}}": {
+            "get": _operation("get_handover", words, tag, shown, parameters=[_PK, day], errors=(404,)),
+            "post": _operation(
+                "run_handover", words, tag, {"type": "object"}, parameters=[_PK], body=handover.BODY, errors=(404, 409, 422)
+            ),
+        }
+    }
+
+
 def _visibility(schemas: Schema) -> Schema:
     schemas |= whoseesapi.SCHEMAS
     return {
@@ -330,20 +369,35 @@ def _visibility(schemas: Schema) -> Schema:
     }
 
 
-def _audit_log(schemas: Schema) -> Schema:
-    base, tag = f"{API}/audit-log", ["audit-log"]
-    schemas["audit-log"] = auditlog.SCHEMA
-    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": "#/components/schemas/audit-log"}}}
-    listed = {
+def _sensitive_reads(schemas: Schema) -> Schema:
+    schemas["sensitive-reads"] = sensitivereads.SCHEMA
+    listed = _listed_of("sensitive-reads")
+    return {
+        f"{API}/sensitive-reads{path}": {"get": _operation(name, str(words), ["sensitive-reads"], listed, parameters=[q], errors=(400,))}
+        for name, (path, words, q) in sensitivereads.READS_OF.items()
+    }
+
+
+def _listed_of(name: str) -> Schema:
+    """The answer of a list of the trail."""
+    ref = {"$ref": f"#/components/schemas/{name}"}
+    return {
         "type": "object",
         "properties": {
             "count": {"type": "integer"},
             "count_capped": {"type": "boolean"},
             "ids": {"type": "array", "items": {"type": "integer"}},
-            "result": {"type": "array", "items": {"$ref": "#/components/schemas/audit-log"}},
+            "result": {"type": "array", "items": ref},
             "next": {"type": "string", "nullable": True},
         },
     }
+
+
+def _audit_log(schemas: Schema) -> Schema:
+    base, tag = f"{API}/audit-log", ["audit-log"]
+    schemas["audit-log"] = auditlog.SCHEMA
+    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": "#/components/schemas/audit-log"}}}
+    listed = _listed_of("audit-log")
     possible = "; ".join(f"{column} ({operator})" for column, operator in auditlog.FILTERS)
     q = {
         "name": "q",

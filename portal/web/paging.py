@@ -214,7 +214,7 @@ def _sparse_axes(model: type[Any], keys: Sequence[Order], ctx: Context) -> list[
         return None
     if any(scope in ctx.scopes for scope in getattr(model, "wide", {})):
         return None
-    arrays = [(column, ctx.ids(name)) for column, name in axes]
+    arrays = [(column, ctx.seen_ids(name)) for column, name in axes]
     return arrays if sum(len(ids) for _column, ids in arrays) <= MAX_KEYS else None
 
 

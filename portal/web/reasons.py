@@ -61,6 +61,8 @@ def condition(model: type[Record], leaf: Leaf) -> str:
 def _condition(model: type[Record], leaf: Leaf) -> Any:
     column = _columns(model, leaf)
     match leaf.kind, leaf.name:
+        case "own", "unlike":
+            return _("%(column)s is not this person", column=column)
         case "own", _name:
             return _("%(column)s is this person", column=column)
         case "context", context:
@@ -75,6 +77,8 @@ def _condition(model: type[Record], leaf: Leaf) -> Any:
             return _("%(column)s is empty", column=column)
         case "condition", "given":
             return _("%(column)s is given", column=column)
+        case "condition", "unlike":
+            return _("%(column)s is not “%(value)s”", column=column, value=words.state(leaf.test.right.value))
         case "condition", "yes":
             return _("%(column)s: yes", column=column)
         case "condition", "no":
@@ -93,9 +97,20 @@ def _formula(model: type[Record], formula: Formula) -> str:
     return str(_(" and ") if joint == "and" else _(" or ")).join(said)
 
 
+def _said(context: str, via: str, named: dict[str, Any]) -> str:
+    return str(memberships[context].words[via]) % {k: tr(v) for k, v in named.items()}
+
+
 def membership_text(m: Membership) -> str:
     """`Head of 研发部, since 2025-03-01`."""
-    said = str(memberships[m.context].words[m.via]) % {k: tr(v) for k, v in m.named.items()}
+    if m.via == "deputy":
+        own = _said(m.context, m.named["via"], m.named["named"])
+        end = words.day(m.to_day) if m.to_day else ""
+        begin = words.day(m.from_day) if m.from_day else ""
+        who = m.named["giver"]
+        said = _("Through %(giver)s (%(own)s), who lets this person see it", giver=who, own=own)
+        return str(_("%(what)s, from %(begin)s until %(end)s (not included)", what=said, begin=begin, end=end))
+    said = _said(m.context, m.via, m.named)
     if m.from_day is None:
         return said
     if m.to_day is None:

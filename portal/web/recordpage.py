@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from markupsafe import Markup
+
 from portal.kernel.document import Record
+from portal.kernel.errors import PortalError
 from portal.web import forms, listing, paging, registry, words
 from portal.web.access import may
 from portal.web.declared import Declared
@@ -208,3 +211,11 @@ def head(model: type[Record], row: Row, record: Record, title: str) -> dict[str,
         "resource": getattr(registry.resource_of(model), "resource_name", None),
         "subtitle": None,
     }
+
+
+def refusal(error: PortalError) -> Markup | str:
+    """What the error says; the records it names as links."""
+    links = [x for used in error.fields.get("used_by", ()) for x in used["records"] if x["url"]] if error.code == "in_use" else []
+    if not links:
+        return str(error)
+    return Markup("{} {}").format(error, Markup(" ").join(Markup('<a href="{}">{}</a>').format(x["url"], x["text"]) for x in links))

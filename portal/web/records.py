@@ -17,7 +17,8 @@ from portal.kernel.db import session
 from portal.kernel.document import Record, User, records
 from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PortalError, Refusal
 from portal.kernel.i18n import _, listed
-from portal.web import dberrors
+from portal.web import dberrors, registry, rows
+from portal.web.access import may
 from portal.web.fields import fields_of
 from security.transitions import state_label
 from security.visibility import acting, changeable, context, visible
@@ -72,7 +73,7 @@ def change(model: type[R], pk: int, values: Mapping[str, Any], version: int | No
     try:
         flush()
     except StaleDataError:  # a policy that forbids looks like a stale row
-        session().rollback()
+        _take_back()
         fresh, _may = get(model, pk)
         if fresh.version == seen:
             raise read_only(fresh) from None
@@ -103,11 +104,17 @@ def flush() -> None:
     try:
         session().flush()
     except DBAPIError as e:
-        session().rollback()
+        _take_back()
         answer = dberrors.explain(e)
         if answer is None:
             raise
         raise answer from None
+
+
+def _take_back() -> None:
+    """Rolls back to the innermost savepoint, if there is one: of several records in one transaction only this one is lost."""
+    s = session()
+    (s.get_nested_transaction() or s).rollback()
 
 
 def check_references(model: type[Any], values: Mapping[str, Any]) -> None:
@@ -146,23 +153,46 @@ def archive(model: type[R], pk: int, version: int | None) -> None:
         hook(context())
     with acting() as s:
         own, others = _children(model)
-        users = [(c, n) for c, n in ((c, _count(s, c, key, pk)) for c, key in others) if n]
-        if users:
-            raise Refusal(
-                _("Still in use by: %(what)s.", what=listed(f"{c.__label_plural__ or c.__name__} ({n})" for c, n in users)),
-                code="in_use",
-            )
-        at = s.scalar(select(func.now()))
-        for c, key in own:
-            s.execute(
-                update(c)
-                .where(getattr(c, key) == pk, c.archived_at.is_(None))
-                .values(archived_at=at)
-                .execution_options(synchronize_session=False)
-            )
-        stored = s.get(model, pk, with_for_update=True, populate_existing=True)
-        _same(stored, version)
-        cast(Any, stored).archived_at = at
+        used = [(c, key, n) for c, key, n in ((c, key, _count(s, c, key, pk)) for c, key in others) if n]
+        if not used:
+            _put_away(s, model, pk, version, own)
+    if used:
+        raise in_use(pk, used)
+
+
+NAMED = 5
+"""Records named of each kind that stand in the way of archiving."""
+MANY = 100
+"""More than these are not counted."""
+
+
+def in_use(pk: int, used: list[tuple[Any, str, int]]) -> Refusal:
+    """What still refers to record *pk*: those the person may see by name and address, of the others only how many there are."""
+    parts, found = [], []
+    for c, key, n in used:
+        label = str(c.__label_plural__ or c.__name__)
+        theirs = select(c.id).where(getattr(c, key) == pk).order_by(c.id).limit(NAMED)
+        ids = list(session().scalars(theirs)) if may("view", c) else []
+        named = [{"id": i, "text": text, "url": registry.url_of(c, i)} for i, text in sorted(rows.labels(c, ids).items())]
+        count = f"{MANY - 1}+" if n >= MANY else str(n)
+        parts.append(f"{label} ({count}{': ' + listed(x['text'] for x in named) if named else ''})")
+        found.append({"kind": label, "count": n, "records": named, "others": max(n - len(named), 0)})
+    return Refusal(_("Still in use by: %(what)s.", what=listed(parts)), code="in_use", fields={"used_by": found})
+
+
+def _put_away(s: Any, model: type[Record], pk: int, version: int | None, own: list[tuple[Any, str]]) -> None:
+    """Archives the record and the rows that are part of it, with one moment by which they come back together."""
+    at = s.scalar(select(func.now()))
+    for c, key in own:
+        s.execute(
+            update(c)
+            .where(getattr(c, key) == pk, c.archived_at.is_(None))
+            .values(archived_at=at)
+            .execution_options(synchronize_session=False)
+        )
+    stored = s.get(model, pk, with_for_update=True, populate_existing=True)
+    _same(stored, version)
+    cast(Any, stored).archived_at = at
 
 
 def restore(model: type[R], pk: int, version: int | None) -> None:
@@ -226,7 +256,7 @@ def _children(model: type[Record]) -> tuple[list[tuple[Any, str]], list[tuple[An
 
 
 def _count(s: Any, c: Any, key: str, pk: int) -> int:
-    return cast(int, s.scalar(select(func.count()).select_from(select(c.id).where(getattr(c, key) == pk).limit(100).subquery())))
+    return cast(int, s.scalar(select(func.count()).select_from(select(c.id).where(getattr(c, key) == pk).limit(MANY).subquery())))
 
 
 def answer(e: Exception) -> PortalError | None:

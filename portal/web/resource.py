@@ -70,6 +70,11 @@ class Resource(Declared, Api):
             if verb not in self.verbs
         }
 
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Any]]:
+        """Addresses beyond the usual ones for the OpenAPI document, with their operations; to be overridden."""
+        return {}
+
     # ---------------------------------------------------------------- reading
     @classmethod
     def names(cls) -> list[str]:
@@ -339,7 +344,9 @@ def computed_json(value: Any) -> Any:
 
 
 def jsonable(value: Any) -> Any:
-    """What orjson does not know: decimals and lazy texts as text."""
+    """What orjson does not know, also inside lists and objects: decimals and lazy texts as text."""
     if isinstance(value, Mapping):
         return {str(k): jsonable(v) for k, v in value.items()}
-    return str(value)
+    if isinstance(value, list):
+        return [jsonable(v) for v in value]
+    return value if value is None or isinstance(value, bool | int) else str(value)

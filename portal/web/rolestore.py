@@ -22,7 +22,7 @@ from portal.kernel.errors import Invalid, NotFound, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from portal.kernel.module import scopes
-from security import accounts, emergency
+from security import accounts, emergency, expected
 from security.roles import BUILT_IN, RoleInfo, RoleScope, bump, matches
 from security.visibility import acting, context
 
@@ -221,6 +221,8 @@ def save(key: str, label: Mapping[str, str], description: Mapping[str, str], wan
             s.execute(delete(RoleScope).where(RoleScope.role_id == role_id, RoleScope.scope == name))
         s.flush()
         bump(s)
+        if new:
+            expected.role_changed(key)
         _tell_of_own(key, sorted(wanted - had))
     what = "created" if new else "changed"
     keep(
@@ -246,6 +248,7 @@ def remove(key: str) -> None:
         s.execute(delete(RoleInfo).where(RoleInfo.role_id == found.id))
         s.execute(delete(Role).where(Role.id == found.id))
         bump(s)
+        expected.role_changed(key)
     keep([(key, "removed", "")])
 
 

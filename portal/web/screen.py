@@ -109,7 +109,7 @@ class Screen(ListPages):
         values |= self.extras(record, row)
         values["tab"] = recordpage.open_tab(request.args.get("tab"), values)
         if error is not None:
-            flash(str(error), "danger")
+            flash(recordpage.refusal(error), "danger")
         response = make_response(frame.render("portal/record.html", **values))
         if error is not None:
             response.status_code = error.http

@@ -6,18 +6,21 @@ from flask import Flask
 from flask_appbuilder import AppBuilder
 from jinja2 import ChoiceLoader, FileSystemLoader
 
-from portal.kernel.i18n import ROOT, listed
+from portal.kernel.i18n import ROOT, listed, tr
 from portal.kernel.settings import settings
 from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
+from portal.web import comparing as comparing
+from portal.web import delegations as delegations
+from portal.web import erasures as erasures
 from portal.web import home as home
 from portal.web import signins as signins
 from portal.web import whosees as whosees
 
 
 def install(app: Flask, builder: AppBuilder) -> None:
-    """Headers, errors, health, templates, and every declared page, screen, resource and other endpoint. Raises LookupError for a wrong column name."""
+    """Headers, errors, health, templates, and whatever was declared. Raises LookupError for a wrong column name."""
     headers.install(app, settings())
     health.install(app)
     errors.install(app)
@@ -48,7 +51,7 @@ def templates(app: Flask) -> None:
     env.trim_blocks = env.lstrip_blocks = False
     env.globals["asset"] = assets.asset
     env.filters |= {"money": words.money, "hours": words.hours, "day": words.day, "moment": words.moment, "number": words.number}
-    env.filters["listed"] = listed
+    env.filters |= {"listed": listed, "tr": tr}
     app.context_processor(_shared)
 
 

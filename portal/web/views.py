@@ -24,6 +24,7 @@ class ListSetting(Record):
     __tablename__ = "web_list_setting"
     __label__ = _l("List setting")
     __label_plural__ = _l("List settings")
+    DISPOSABLE = True
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True, info={"label": _l("Person"), "readonly": True})
     key: Mapped[str] = mapped_column(Text, info={"label": _l("List")})
     name: Mapped[str | None] = mapped_column(Text, info={"label": _l("Name")})

@@ -1,4 +1,4 @@
-"""Human resources moves somebody from next month; a head approves a leave, which then stands on the board."""
+"""Human resources prepares a transfer and the leader approves it; a head approves a leave, which then stands on the board."""
 
 import re
 from datetime import date, timedelta
@@ -10,8 +10,8 @@ from tests.browser.conftest import Opener
 from tests.browser.portal import Portal, today
 
 
-@pytest.mark.req("HRM-02", part="a transfer from next month, in the browser")
-def test_a_transfer_takes_effect_from_its_day(open_page: Opener, portal: Portal) -> None:
+@pytest.mark.req("HRM-02", part="prepared by HR, approved by the leader on a phone, seen by HR, in the browser")
+def test_a_transfer_is_prepared_approved_and_takes_effect_from_its_day(open_page: Opener, portal: Portal) -> None:
     first = (date.fromisoformat(today(portal)).replace(day=1) + timedelta(days=32)).replace(day=1)
     employee = portal.value("select id from hr_employee where user_id = %s", portal.user_id("member.zhao"))
     page = open_page("hr")
@@ -19,21 +19,38 @@ def test_a_transfer_takes_effect_from_its_day(open_page: Opener, portal: Portal)
     page.get_by_role("searchbox").first.fill("赵思源")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="赵思源").first.click()
-    page.get_by_role("button", name="调动").click()
-    dialog = page.get_by_role("dialog")
-    dialog.locator("[name=from_day]").fill(first.isoformat())
-    dialog.locator(".ts-wrapper:has(+ *), .ts-wrapper").first.locator(".ts-control").click()
+    page.get_by_role("link", name="调动", exact=True).click()
+    expect(page.get_by_role("heading", name="调动 · 赵思源")).to_be_visible()
+    form = page.locator("#record-form")
+    form.locator("[name=effective_on]").fill(first.isoformat())
+    form.locator("[data-field=department_id] .ts-control").click()
     page.keyboard.type("后端小组")
     page.locator(".ts-dropdown .option").filter(has_text="后端小组").first.click()
-    dialog.get_by_role("button", name="调动").click()
-    expect(page.get_by_role("heading", name="赵思源")).to_be_visible()
-    there, now = (
-        portal.value("select id from hr_department where code = 'RD1A'"),
-        portal.value("select department_id from hr_employee where id = %s", employee),
-    )
+    form.locator("[name=reason]").fill("支援后端")
+    form.get_by_role("button", name="存为草稿").click()
+    expect(page.get_by_role("heading", name="调动 · 赵思源")).to_be_visible()
+    page.get_by_role("button", name="提交审批").click()
+    expect(page.locator("main")).to_contain_text("RS-")
+
+    phone = open_page("leader", phone=True)
+    phone.goto("/")
+    card = phone.get_by_role("region", name="待审批的人事变动")
+    card.get_by_role("listitem").filter(has_text="赵思源").get_by_role("link", name="查看并审批").tap()
+    expect(phone.get_by_role("heading", name="变动前后")).to_be_visible()
+    expect(phone.locator(".sn-before td.changed").first).to_contain_text("后端小组")
+    assert phone.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "fits the phone"
+    phone.get_by_role("button", name="通过").first.tap()
+    phone.get_by_role("dialog").get_by_role("button", name="通过").tap()
+    expect(phone.locator("main")).to_contain_text("已批准")
+
+    there = portal.value("select id from hr_department where code = 'RD1A'")
+    now = portal.value("select department_id from hr_employee where id = %s", employee)
     assert portal.value("select code from hr_department where id = %s", now) == "RD2A", "today nothing has changed"
     rows = portal.sql("select department_id, from_day from hr_assignment where employee_id = %s order by from_day desc limit 1", employee)
     assert rows == [(there, first)]
+    page.goto(f"/people/{employee}")
+    page.get_by_role("tab", name=re.compile("人事变动")).click()
+    expect(page.get_by_role("tabpanel").filter(visible=True)).to_contain_text("已批准")
     page.get_by_role("tab", name=re.compile("任职经历")).click()
     expect(page.get_by_role("tabpanel").filter(visible=True)).to_contain_text("后端小组")
     # the organisation as it will be

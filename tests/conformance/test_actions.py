@@ -51,12 +51,29 @@ def answers_leave(o: Oracle, me: int, row: Row) -> bool:
     return o.answers_leave(me, row["user_id"])
 
 
+def approves_change(o: Oracle, me: int, row: Row) -> bool:
+    """Another person: HR or a leader who neither prepared nor submitted it, and whom it is not about."""
+    return bool(o.held[me] & {"hr", "leader"}) and me not in (row["created_by"], row["submitted_by"], row["user_id"])
+
+
+def cancels_change(o: Oracle, me: int, row: Row) -> bool:
+    """HR before the approval; after it HR or a leader whom it is not about."""
+    if row["state"] in ("draft", "submitted", "rejected"):
+        return hr(o, me, row)
+    return bool(o.held[me] & {"hr", "leader"}) and row["user_id"] != me
+
+
 def decides(o: Oracle, me: int, row: Row) -> bool:
     """The project's PM or domain manager, the head for other work, whoever is next for a PM's own; the author only with nobody above."""
     if row["decider"] == "author" or row["author_id"] == me:
         return row["decider"] == "author" and row["author_id"] == me
     as_manager = row["decider"] in ("manager", "either") and o.answers_for(me, row["project_id"])
     return as_manager or (row["decider"] in ("head", "either") and me in o.answer_for(row["author_id"]))
+
+
+def watches(o: Oracle, me: int) -> bool:
+    """Looks after access or audits it; that auditors do not end anything is their role's permission."""
+    return bool(o.held[me] & {"system_admin", "security_admin", "auditor"})
 
 
 def concerned(o: Oracle, me: int, row: Row) -> bool:
@@ -71,7 +88,25 @@ def concerned(o: Oracle, me: int, row: Row) -> bool:
     )
 
 
+def looks_after_accounts(o: Oracle, me: int, row: Row) -> bool:
+    return bool({"system_admin", "security_admin", "auditor"} & o.held[me])  # the auditor's role has no permission for it
+
+
+def of_an_account(o: Oracle, me: int, row: Row) -> bool:
+    return row["kind"] in ("account", "double") and looks_after_accounts(o, me, row)
+
+
+def decides_on_erasure(o: Oracle, me: int, row: Row) -> bool:
+    """Those who look after personal data, never who asked nor the person concerned."""
+    return o.looks_after_personal_data(me) and me not in (row["created_by"], row["person_id"])
+
+
 MAY: dict[str, Words] = {
+    "security.Difference.link": of_an_account,
+    "security.Difference.disable": of_an_account,
+    "security.Difference.adopt": lambda o, me, row: row["kind"] == "group" and looks_after_accounts(o, me, row),
+    "security.Difference.ignore": looks_after_accounts,
+    "security.Difference.reopen": looks_after_accounts,
     "project.Project.start": manages,
     "project.Project.pause": manages,
     "project.Project.resume": manages,
@@ -80,10 +115,6 @@ MAY: dict[str, Words] = {
     "project.Project.cancel": oversees,
     "project.Project.appoint_manager": oversees,
     "project.ProjectMember.leave_team": manages_team,
-    "hr.Employee.transfer": hr,
-    "hr.Employee.make_regular": hr,
-    "hr.Employee.leave_company": hr,
-    "hr.Employee.rehire": hr,
     "hr.Employee.change_contact": lambda o, me, row: row["user_id"] == me or hr(o, me, row),
     "hr.Assignment.withdraw": hr,
     "hr.Assignment.correct": hr,
@@ -94,6 +125,10 @@ MAY: dict[str, Words] = {
     "hr.DepartmentHead.end": hr,
     "hr.Grade.set_rate": hr,
     "hr.GradeRate.withdraw": hr,
+    "hr.EmployeeEvent.submit": hr,
+    "hr.EmployeeEvent.approve": approves_change,
+    "hr.EmployeeEvent.reject": approves_change,
+    "hr.EmployeeEvent.cancel": cancels_change,
     "hr.Leave.submit": own("user_id"),
     "hr.Leave.approve": answers_leave,
     "hr.Leave.reject": answers_leave,
@@ -113,6 +148,16 @@ MAY: dict[str, Words] = {
     "notify.Warning_.assign": concerned,
     "notify.Warning_.close": concerned,
     "notify.Notice.read": own("receiver_id"),
+    "security.Delegation.end": lambda o, me, row: me in (row["giver_id"], row["deputy_id"]) and row["ended_at"] is None,
+    "security.Delegation.revoke": lambda o, me, row: watches(o, me) and row["ended_at"] is None,
+    "lowcode.ImportRun.commit": own("owner_id"),
+    "lowcode.ImportRun.cancel": own("owner_id"),
+    "applications.Application.close": administrator,
+    "applications.Application.reopen": administrator,
+    "security.Erasure.approve": decides_on_erasure,
+    "security.Erasure.refuse": decides_on_erasure,
+    "security.Erasure.withdraw": own("created_by"),
+    "security.LegalHold.lift": lambda o, me, row: o.looks_after_personal_data(me),
 }
 
 

@@ -28,7 +28,10 @@ MORE = (
     "/team-board/?by=day",
     "/team-board/?by=month",
     "/my-report/week",
-    *(f"/administration/roles/matrix?module={m}" for m in ("hr", "project", "dailyreport", "notify", "web", "security", "kernel")),
+    *(
+        f"/administration/roles/matrix?module={m}"
+        for m in ("hr", "project", "dailyreport", "notify", "web", "security", "kernel", "applications")
+    ),
     "/administration/roles/employee",
     f"/daily-reports/?f.author_id={MANY}&f.state=submitted&f.late=0&f.day.from=2026-01-01&f.day.to=2026-12-31",
     f"/daily-report-lines/?f.author_id={MANY}&f.state=submitted&f.state=confirmed&f.day.from=2026-01-01&f.day.to=2026-12-31",

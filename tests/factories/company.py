@@ -48,6 +48,9 @@ PEOPLE: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "ex.member": ("丁", "昨", "SAL", ()),  # membership ended yesterday
     "future.member": ("魏", "明", "SAL", ()),  # membership begins tomorrow
     "blind.member": ("薛", "暗", "SAL", ()),  # a role on the project that does not open it
+    "deputy.one": ("苗", "代", "ADM", ()),  # sees for pm.chen by projects and for head.rd by people
+    "deputy.late": ("章", "岸", "ADM", ()),  # every period over, ended early or not begun
+    "deputy.two": ("鲍", "链", "ADM", ()),  # deputy of deputy.one, who has nothing of the own to show
     "leaver": ("叶", "去", "PLT", ()),  # account no longer active
 }
 DEPARTMENTS = {"HQ": None, "RD": "HQ", "PLT": "RD", "BE": "PLT", "BE1": "BE", "SAL": "HQ", "ADM": "HQ"}
@@ -97,6 +100,8 @@ def build() -> None:
         _notices(s, ids)
         _web(s, ids)
         _security(s, ids)
+        _imports(s, ids)
+        _applications(s, ids)
         roles.bump(s)
 
 
@@ -162,6 +167,7 @@ def _hr(s: Any, ids: Ids) -> None:
             )
         )
         s.add(hr.EmployeePrivate(employee_id=employee.id, user_id=user, identity_number=f"SECRET-{n:04}", bank_account=f"6222-{n:04}"))
+    _changes(s, ids, post.id, grade.id)
     for username, state in (("member.wang", "draft"), ("member.zhao", "submitted"), ("outsider", "approved"), ("pm.chen", "rejected")):
         s.add(
             hr.Leave(
@@ -175,6 +181,50 @@ def _hr(s: Any, ids: Ids) -> None:
             )
         )
     s.flush()
+
+
+def _changes(s: Any, ids: Ids, post: int, grade: int) -> None:
+    """Changes of employees in every state, about everybody the rules tell apart. None plans anything: the tables stay as they are."""
+    from modules.hr import models as hr
+
+    def change(kind: str, person: str | None, state: str, by: str, old: str | None, new: str | None, **more: Any) -> None:
+        user = ids.users[person] if person else None
+        event = hr.EmployeeEvent(
+            kind=kind,
+            name=f"{PEOPLE[person][0]}{PEOPLE[person][1]}" if person else "新人",
+            employee_id=ids.employees[person] if person else None,
+            user_id=user,
+            effective_on=ids.day(more.pop("day", 40)),
+            state=state,
+            created_by=ids.users[by],
+            from_department_id=ids.departments[old] if old else None,
+            department_id=ids.departments[new] if new else None,
+            post_id=post if new else None,
+            entity_id=ids.entity,
+            reason=f"{kind} {person}",
+            **more,
+        )
+        if state != "draft":
+            event.submitted_by = ids.users[by]
+        if state in ("approved", "effective"):
+            event.approved_on, event.decided_by = ids.day(-2), ids.users["leader"]
+        _add(s, event)
+        s.add(hr.EmployeeEventGrade(event_id=event.id, user_id=user, grade_id=grade if new else None, from_grade_id=grade if old else None))
+
+    change("transfer", "member.zhao", "draft", "hr", "PLT", "SAL")
+    change("leave", "hr", "draft", "leader", "ADM", None)  # about the only person of HR, prepared by somebody who is not
+    change("leave", "hr", "submitted", "leader", "ADM", None)
+    change("promotion", "hr", "draft", "hr", "ADM", "ADM")  # HR about themselves
+    change("transfer", "leader", "submitted", "hr", "HQ", "SAL")
+    change("transfer", "member.wang", "submitted", "hr", "BE1", "SAL")
+    change("regularise", "member.wang", "rejected", "hr", "BE1", None)
+    change("transfer", "pm.li", "approved", "hr", "PLT", "SAL")
+    change("transfer", "outsider", "effective", "hr", "PLT", "SAL", day=-30)
+    change("rehire", "leaver", "cancelled", "hr", None, "PLT")
+    change("transfer", "deputy.plt", "cancelled", "hr", "SAL", "BE", approved_on=ids.day(-5), decided_by=ids.users["leader"])
+    who = {"employee_number": "E8001", "username": "new.person"}
+    change("hire", None, "submitted", "hr", None, "PLT", **who)
+    change("hire", None, "rejected", "hr", None, "SAL", **who)
 
 
 def _projects(s: Any, ids: Ids) -> None:
@@ -320,10 +370,70 @@ def _web(s: Any, ids: Ids) -> None:
     s.flush()
 
 
+def _imports(s: Any, ids: Ids) -> None:
+    from portal.lowcode.importing.models import ImportFile, ImportRow, ImportRun
+
+    for username, states in (("hr", ("checked", "done")), ("buyer", ("waiting", "running", "refused", "failed", "cancelled"))):
+        owner = ids.users[username]
+        for state in states:
+            told = [ids.users["leader"]] if state == "done" else []
+            run = ImportRun(owner_id=owner, importer="hr.organisation", file_name=f"{state}.xlsx", state=state, reported=told)
+            pk = _add(s, run).id
+            s.add(ImportFile(run_id=pk, owner_id=owner, content=b"PK"))
+            s.add(ImportRow(run_id=pk, owner_id=owner, sheet="departments", row=2, key="X", outcome="same"))
+    s.flush()
+
+
 def _security(s: Any, ids: Ids) -> None:
+    from security.delegation import Delegation
+    from security.differences import Comparison, Difference
+    from security.erasure import Erasure, LegalHold
     from security.signins import SignIn
 
+    lent = [
+        ("pm.chen", "deputy.one", -3, 4, True, False),
+        ("head.rd", "deputy.one", 0, 1, False, True),
+        ("head.rd", "deputy.late", -9, 0, True, True),  # until today: half-open, so it is over
+        ("ceo", "deputy.late", 1, 9, True, True),
+        ("pm.li", "deputy.late", -9, 9, True, True),  # ended early below
+        ("deputy.one", "deputy.two", -3, 4, True, True),
+        ("leaver", "deputy.two", -3, 4, True, True),
+    ]
+    for giver, deputy, begins, ends, projects, people in lent:
+        row = Delegation(
+            giver_id=ids.users[giver], deputy_id=ids.users[deputy], from_day=ids.day(begins), to_day=ids.day(ends),
+            projects=projects, people=people, reason=f"{giver} is away",
+        )  # fmt: skip
+        row.ended_at = datetime.now(UTC) if giver == "pm.li" else None
+        s.add(row)
     for username, outcome in (("member.wang", "ok"), ("pm.chen", "wrong_password"), ("hr", "ok"), ("leaver", "inactive")):
         s.add(SignIn(user_id=ids.users[username], username=username, outcome=outcome, way="keycloak", ip="10.0.0.7"))
     s.add(SignIn(outcome="unlinked", username="stranger", way="keycloak", ip="10.0.0.8"))
+    s.add(Comparison(repair=False, state="done", people=30, accounts=31, changed=1, found=1, seconds=1))
+    s.add(Difference(kind="account", key="stranger-at-keycloak", title="stranger", user_id=ids.users["outsider"]))
+    s.add(Difference(kind="group", key="choir-at-keycloak", title="choir"))
+    for person, by in (("pm.chen", "hr"), ("buyer", "buyer"), ("hr", "security.admin")):
+        s.add(Erasure(person_id=ids.users[person], kind="hr.contact", reason="asked for", created_by=ids.users[by]))
+    s.add(LegalHold(person_id=ids.users["buyer"], reason="a case at court", created_by=ids.users["legal"]))
     s.flush()
+
+
+def _applications(s: Any, ids: Ids) -> None:
+    """For everybody, for some, for nobody; closed ones are for the same people as before."""
+    from portal.applications.models import Application, Category, Launch
+
+    everyday = _add(s, Category(code="everyday", name={"zh": "日常", "en": "Everyday"})).id
+    made = {}
+    for name, state, wanted in (
+        ("wiki", "active", ["employee"]),
+        ("ledger", "active", ["finance", "leader"]),
+        ("attic", "closed", ["qa"]),
+        ("draft", "active", []),
+    ):
+        app = Application(
+            name={"zh": f"应用 {name}", "en": name}, category_id=everyday, url=f"https://{name}.example.invalid/", roles=wanted
+        )
+        app.state = state
+        made[name] = _add(s, app).id
+    for username, name in (("finance", "ledger"), ("member.wang", "wiki"), ("hr", "wiki")):
+        s.add(Launch(application_id=made[name], user_id=ids.users[username]))

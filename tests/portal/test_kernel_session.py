@@ -180,7 +180,7 @@ def test_every_error_has_a_status_and_a_word() -> None:
 
 def test_only_the_kernel_commits() -> None:
     """`finish` is the one commit: nothing outside the kernel and the factory calls it, and nothing opens connections of its own."""
-    allowed = {"portal/kernel/db.py", "portal/app.py"}
+    allowed = {"portal/kernel/db.py", "portal/app.py", "portal/lowcode/importing/work.py"}  # an import's own transaction, all rows or none
     found = []
     for path in [*ROOT.glob("portal/**/*.py"), *ROOT.glob("security/*.py"), *ROOT.glob("modules/**/*.py")]:
         name = str(path.relative_to(ROOT))

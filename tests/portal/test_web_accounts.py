@@ -85,8 +85,8 @@ class TestSwitching:
     def test_keycloak_is_told_in_the_same_transaction(self, client_as, fresh_db, superuser):
         pk = id_of(superuser, "member.wang")
         switch(client_as("admin"), pk, False)
-        told = "select payload ->> 'enabled' from kernel_outbox where handler = 'security.account_enabled' and payload ->> 'user_id' = %s"
-        assert superuser.execute(told, [str(pk)]).fetchall() == [("false",)]
+        told = "select count(*) from kernel_outbox where handler = 'security.directory_person' and payload ->> 'user_id' = %s"
+        assert superuser.execute(told, [str(pk)]).fetchone() == (1,)
 
     def test_a_reason_is_needed_and_what_was_typed_stays(self, client_as, superuser):
         admin, pk = client_as("admin"), id_of(superuser, "member.wang")

@@ -20,6 +20,7 @@ from config import Settings
 from portal.kernel import settings as active
 from portal.kernel.db import unrestricted
 from security import accounts
+from tests.security.realms import SECRET, OwnRealm, own_realm
 from tests.security.visitor import Visitor
 
 
@@ -65,6 +66,26 @@ def realm(keycloak: SimpleNamespace) -> Realm:
         user_realm_name="master",
     )
     return Realm(keycloak.issuer, admin, keycloak.pid)
+
+
+@pytest.fixture(scope="module")
+def theirs(keycloak: SimpleNamespace) -> Iterator[OwnRealm]:
+    """A realm with nobody in it, for tests that write people and departments to Keycloak."""
+    with own_realm(keycloak.issuer, keycloak.admin_user, keycloak.admin_password, f"directory_{os.getpid()}") as made:
+        yield made
+
+
+@pytest.fixture
+def here(app: Flask, settings: Settings, theirs: OwnRealm) -> Iterator[Callable[..., Any]]:
+    """`here(function, …)`: runs it as the system, with the portal connected to the realm `theirs`."""
+    active.use(settings.model_copy(update={"oidc_issuer": theirs.issuer, "oidc_client_secret": SECRET}))
+
+    def do(function: Callable[..., Any], *args: Any, **values: Any) -> Any:
+        with app.app_context(), unrestricted("test"):
+            return function(*args, **values)
+
+    yield do
+    active.use(settings)
 
 
 @dataclass

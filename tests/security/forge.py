@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -17,18 +18,24 @@ from joserfc.jwk import RSAKey
 
 
 class Forge:
-    """Signs tokens with *key*; *published* is its key set; *asked* counts how often that was fetched."""
+    """Signs tokens with *key*; *published* is its key set; *asked* counts how often that was fetched.
+
+    Its token end point answers with *answer*; *heard* is the form it was sent.
+    """
 
     def __init__(self) -> None:
         self.published: list[dict[str, Any]] = []
         self.asked = 0
         self.broken = False
+        self.answer: Any = {}
+        self.heard: dict[str, list[str]] = {}
         self.key = self.new_key()
         forge = self
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body: dict[str, Any] = {"issuer": forge.issuer, "jwks_uri": forge.issuer + "/certs"}
+                body: dict[str, Any] = {"issuer": forge.issuer, "jwks_uri": forge.issuer + "/certs",
+                                        "token_endpoint": forge.issuer + "/token"}  # fmt: skip
                 if self.path.endswith("/certs"):
                     forge.asked += 1
                     body = {"keys": forge.published}
@@ -36,6 +43,13 @@ class Forge:
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
+
+            def do_POST(self) -> None:
+                forge.heard = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(forge.answer if isinstance(forge.answer, bytes) else json.dumps(forge.answer).encode())
 
             def log_message(self, *args: Any) -> None:
                 """Silent."""
@@ -73,10 +87,14 @@ class Forge:
         used = key or self.key
         entries = {"alg": alg, "typ": "JWT", "kid": used.kid} | header
         head = {name: value for name, value in entries.items() if value is not None}
-        signed = f"{encode(json.dumps(head).encode())}.{encode(json.dumps(claims).encode())}"
+        return self.sign_raw(json.dumps(head).encode(), json.dumps(claims).encode(), used, alg)
+
+    def sign_raw(self, header: bytes, claims: bytes, key: RSAKey | None = None, alg: str = "RS256") -> str:
+        """A token of exactly these bytes."""
+        signed = f"{encode(header)}.{encode(claims)}"
         digest = hashes.SHA512() if alg.endswith("512") else hashes.SHA256()
         pad = padding.PSS(padding.MGF1(digest), digest.digest_size) if alg.startswith("PS") else padding.PKCS1v15()
-        return f"{signed}.{encode(used.private_key.sign(signed.encode(), pad, digest))}"
+        return f"{signed}.{encode((key or self.key).private_key.sign(signed.encode(), pad, digest))}"
 
 
 def encode(raw: bytes) -> str:

@@ -1,9 +1,6 @@
 """Access tokens at the REST API: only those of our issuer, for us, now, by clients we take (POR-06)."""
 
 import base64
-import hmac
-import json
-import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,7 +8,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from joserfc.jwk import RSAKey
 
 from config import Settings
 from portal.kernel import settings as active
@@ -46,11 +42,6 @@ def accepted(app: Flask, settings: Settings, smithy: Forge) -> Iterator[Callable
     active.use(before)
 
 
-def part(value: Any) -> str:
-    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def test_a_good_token_is_believed(accepted: Callable[[str], bool], smithy: Forge) -> None:
     assert accepted(smithy.sign(smithy.access_claims()))
     assert accepted(smithy.sign(smithy.access_claims(aud="portal-api", sid=None)))
@@ -74,48 +65,6 @@ def test_each_wrong_claim_is_refused(accepted: Callable[[str], bool], smithy: Fo
 @pytest.mark.parametrize(("claim", "seconds", "good"), [("exp", -25, True), ("exp", -35, False), ("nbf", 25, True), ("nbf", 35, False)])
 def test_clocks_may_differ_by_thirty_seconds(accepted: Callable[[str], bool], smithy: Forge, claim: str, seconds: int, good: bool) -> None:
     assert accepted(smithy.sign(smithy.access_claims(**{claim: timedelta(seconds=seconds)}))) is good
-
-
-def test_signatures_of_others_are_refused(accepted: Callable[[str], bool], smithy: Forge) -> None:
-    claims = smithy.access_claims()
-    good = smithy.sign(claims)
-    head, body, signature = good.split(".")
-    hmac_head = part({"alg": "HS256", "typ": "JWT", "kid": smithy.key.kid})
-    confused = hmac.new(smithy.key.as_pem(private=False), f"{hmac_head}.{body}".encode(), "sha256").digest()
-    stranger = RSAKey.generate_key(2048, {"kid": smithy.key.kid})
-    attacks = {
-        "none": f"{part({'alg': 'none', 'typ': 'JWT', 'kid': smithy.key.kid})}.{body}.",
-        "none with signature": f"{part({'alg': 'none', 'typ': 'JWT', 'kid': smithy.key.kid})}.{body}.{signature}",
-        "NONE": f"{part({'alg': 'NoNe', 'typ': 'JWT', 'kid': smithy.key.kid})}.{body}.{signature}",
-        "HMAC with the public key": f"{hmac_head}.{body}.{part(confused)}",
-        "RS512": smithy.sign(claims, alg="RS512"),
-        "PS256": smithy.sign(claims, alg="PS256"),
-        "another key of the same name": smithy.sign(claims, stranger),
-        "the key in the header": smithy.sign(claims, stranger, jwk=stranger.as_dict(private=False)),
-        "the address of keys in the header": smithy.sign(claims, jku="http://127.0.0.1:1/certs"),
-        "certificates in the header": smithy.sign(claims, x5c=["MII"]),
-        "crit": smithy.sign(claims, crit=["exp"]),
-        "compressed": smithy.sign(claims, zip="DEF"),
-        "no key name": smithy.sign(claims, kid=None),
-        "path as key name": smithy.sign(claims, kid="../../dev/null"),
-        "unknown key name": smithy.sign(claims, kid="unknown"),
-        "no type": smithy.sign(claims, typ=None),
-        "other type": smithy.sign(claims, typ="logout+jwt"),
-        "other body": f"{head}.{part(claims | {'sub': 'other'})}.{signature}",
-        "no signature": f"{head}.{body}.",
-        "two parts": f"{head}.{body}",
-        "four parts": f"{good}.{signature}",
-        "padding": good + "=",
-        "blank": good + " ",
-        "line end": good + "\n",
-        "empty": "",
-        "dots": "..",
-        "long": good + "A" * 20_000,
-        "not text of the alphabet": good.replace("e", "é", 1),
-    }
-    believed = [name for name, token in attacks.items() if accepted(token)]
-    assert believed == []
-    assert accepted(good)
 
 
 def test_one_content_has_one_spelling(accepted: Callable[[str], bool], smithy: Forge) -> None:
@@ -177,44 +126,6 @@ def test_keys_outlive_the_issuer_and_the_process(app: Flask, settings: Settings,
                 second.key("unknown")
         finally:
             smithy.broken = False
-
-
-def mutate(token: str, rng: random.Random) -> str:
-    """*token* with one random change of its text."""
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/"
-    while True:
-        where = rng.randrange(len(token))
-        kind = rng.randrange(6)
-        if kind == 0:
-            changed = token[:where] + rng.choice(alphabet) + token[where + 1 :]
-        elif kind == 1:
-            changed = token[:where] + token[where + 1 :]
-        elif kind == 2:
-            changed = token[:where] + rng.choice(alphabet) + token[where:]
-        elif kind == 3:
-            other = rng.randrange(len(token))
-            low, high = min(where, other), max(where, other)
-            changed = token[:low] + token[high:] + token[low:high]
-        elif kind == 4:
-            changed = token[: -rng.randrange(1, 12)]
-        else:
-            parts = token.split(".")
-            n = rng.randrange(3)
-            raw = bytearray(base64.urlsafe_b64decode(parts[n] + "=="))
-            raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
-            parts[n] = part(bytes(raw))
-            changed = ".".join(parts)
-        if changed != token:
-            return changed
-
-
-@pytest.mark.req("POR-06", part="mutated tokens")
-def test_no_mutated_token_is_believed(accepted: Callable[[str], bool], smithy: Forge, depth: Callable[[int, int], int]) -> None:
-    rng = random.Random(20_260)
-    good = [smithy.sign(smithy.access_claims()) for _ in range(5)]
-    believed = [t for t in (mutate(rng.choice(good), rng) for _ in range(depth(2_000, 100_000))) if accepted(t)]
-    assert believed == []
-    assert all(accepted(t) for t in good)
 
 
 def test_an_older_token_gives_no_role_back(app: Flask, user_id: Callable[[str], int], smithy: Forge, fresh_db: None) -> None:

@@ -65,13 +65,13 @@ def test_every_condition_of_a_rule_has_its_kind(app: Any) -> None:
             about_person = any(isinstance(x, arms.Mark) for x in visitors.iterate(leaf.test))
             assert about_person == (leaf.kind != "condition"), (m, leaf)
             assert leaf.kind != "condition" or leaf.name, (m, leaf.test)
-    assert kinds == {"own", "context", "scope", "person", "condition"}
+    assert kinds == {"own", "context", "scope", "parent", "person", "condition"}
 
 
 @pytest.mark.parametrize("username", PERSONS)
 def test_memberships_that_count_give_exactly_the_ids_of_the_context(username: str, session_as: Any, person: Any, app: Any) -> None:
     with session_as(username):
-        arrays = context().arrays
+        arrays = {**context().arrays, **context().seen}
     with app.app_context(), unrestricted("a test") as s:
         for name in memberships:
             m = arms.relation(name).subquery()

@@ -1,4 +1,4 @@
-"""What is forged: columns nobody may set, authors, another's id, references to what one does not see; no trace of a project."""
+"""What is forged: columns nobody may set, authors, another's id, references to what one does not see."""
 
 import re
 from datetime import date, timedelta
@@ -90,6 +90,8 @@ def test_what_one_only_sees_stays_as_it_is(username: str, client_as: Any, oracle
 # ------------------------------------------------------------------ columns nobody sets
 # a new employee is an action of its own: these are its arguments
 HIRING = {("employees", "department_id"), ("employees", "post_id"), ("employees", "number")}
+# begun with arguments of their own, no row of columns: a file, whether to repair
+OWN_BODY = {"imports", "account-comparisons"}
 
 
 @pytest.mark.req("ALL-04", part="REST")
@@ -113,7 +115,7 @@ def test_rest_refuses_columns_that_are_not_for_setting(username: str, client_as:
                 continue
             value = 1 if column.endswith("_id") or column in ("id", "version", "created_by") else "approved"
             body = {c: sample(model, c) for c in resource.addable() if c in fields_of(model)} | {column: value}
-            calls = [client.post(f"{resource.route_base}/", json=body)]
+            calls = [] if resource.resource_name in OWN_BODY else [client.post(f"{resource.route_base}/", json=body)]
             if row is not None:
                 calls.append(
                     client.patch(f"{resource.route_base}/{row['id']}", json={column: value}, headers={"If-Match": str(row["version"])})
@@ -257,47 +259,3 @@ def test_filters_orders_and_searches_tell_nothing_of_hidden_rows(username: str, 
         for word in ("Beta", "XM-TEST", "SECRET", "member.zhao", "赵"):
             answer = client.get(base, query_string={"q": f"(search:'{word}',page_size:100)"})
             assert answer.status_code == 200 and set(answer.get_json()["ids"]) <= seen
-
-
-# ------------------------------------------------------------------ no trace anywhere
-MARKS = re.compile(r"Project Beta|XM-TEST-0002|Customer of Beta|summary of Beta|on Beta")
-
-
-@pytest.mark.req("VIS-01", part="no trace")
-@pytest.mark.parametrize("username", ["outsider", "member.wang", "pm.chen", "sales.manager", "admin", "finance"])
-def test_no_trace_of_a_hidden_project_anywhere(username: str, client_as: Any, oracle: Oracle, superuser: Any) -> None:
-    """Everything one can reach by links, every list, export, lookup, history and notice: no word of a project one is not on."""
-    beta = next(r["id"] for r in oracle.rows["project_project"] if r["name"] == "Project Beta")
-    assert beta not in oracle.visible(username, "project_project")
-    client = client_as(username)
-    todo, done, found = ["/"], set(), []
-    for resource in registry.resources.values():
-        todo += [
-            f"{resource.route_base}/",
-            f"{resource.route_base}/export.csv",
-            f"{resource.route_base}/?archived=1",
-            f"/lookup/{resource.resource_name}",
-        ]
-        todo += [f"/lookup/{resource.resource_name}?q={w}" for w in ("Be", "XM")]
-    todo += [f"{s.route_base}/" for s in registry.screens.values()] + [f"{p.route_base}/" for p in registry.pages.values()]
-    todo += [f"/projects/{beta}", f"/projects/{beta}/history", f"/api/v1/projects/{beta}", "/search?q=Proj", "/lookup/people", "/api/v1/me"]
-    limit = 260
-    while todo and len(done) < limit:
-        url = todo.pop(0).split("#")[0]
-        key = re.sub(r"\d+", "0", url) if "export" not in url else url
-        if url in done or "logout" in url or sum(re.sub(r"\d+", "0", d) == key for d in done) > 3:
-            continue
-        done.add(url)
-        answer = client.get(url)
-        assert answer.status_code < 500, (url, answer.status_code)
-        body = answer.get_data(as_text=True) if not answer.mimetype.startswith(("image", "application/vnd", "application/octet")) else ""
-        for mark in MARKS.finditer(body):
-            found.append(f"{url}: {body[max(0, mark.start() - 60) : mark.end() + 20]!r}")
-        if answer.mimetype == "text/html":
-            todo += [
-                u.replace("&amp;", "&")
-                for u in re.findall(r'(?:href|hx-get|data-url)="(/[^"/][^"]*)"', body)
-                if not u.startswith("/static")
-            ]
-    assert len(done) > 60
-    assert found == []

@@ -267,24 +267,6 @@ def test_catching_up_with_logouts_that_were_missed(site: Site, realm: Realm) -> 
     assert site.signed_in(stays)
 
 
-@pytest.mark.keycloak
-@pytest.mark.req("POR-04", part="switching somebody off")
-def test_switching_an_account_off_reaches_keycloak(site: Site, realm: Realm, visitor: Visitor, worker: Callable[[], int]) -> None:
-    visitor.sign_in(f"{site.url}/login/?next=/health/live", "sales.manager")
-    user_id = site.value("select id from ab_user where username = 'sales.manager'")
-    with site.sql():
-        keycloak.set_enabled(user_id, False, "leaving-1")
-    worker()
-    account = realm.admin.get_user(subject_of("sales.manager"))
-    assert account["enabled"] is False
-    assert (account["email"], account["lastName"]) == ("sales.manager@shuniu.example", "许"), "the rest of the account is untouched"
-    assert not site.signed_in(visitor), "its sessions are over"
-    with site.sql():
-        keycloak.set_enabled(user_id, True, "return-1")
-    worker()
-    assert realm.admin.get_user(subject_of("sales.manager"))["enabled"] is True
-
-
 def test_old_sessions_are_forgotten(app: Flask, user_id: Callable[[str], int]) -> None:
     with app.app_context():
         sessions.start(user_id("pm.chen"))

@@ -62,7 +62,7 @@ def test_sign_in_is_by_code_with_pkce_only(realm: dict[str, Any]) -> None:
 def test_the_production_realm_brings_nobody_and_demands_tls(script: ModuleType) -> None:
     made = script.realm(sample=False)
     assert [u["username"] for u in made["users"]] == ["service-account-portal"]
-    assert {c["clientId"] for c in made["clients"]} == {"portal", "portal-api"}
+    assert {c["clientId"] for c in made["clients"]} == {"portal", "portal-api", "admin-permissions"}
     assert made["sslRequired"] == "external"
     assert made["bruteForceProtected"]
     assert "shuniu-demo" not in json.dumps(made)

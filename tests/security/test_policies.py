@@ -30,6 +30,7 @@ WITHOUT_RULES = {
     "ab_register_user": "not used; granted to nobody but the system",
     "ab_group": "not used",
     "ab_user_group": "not used",
+    "applications_client": "names of Keycloak's clients; application roles read only",
     "ab_group_role": "not used",
     "kernel_outbox": "the person's role may only add",
     "kernel_job_run": "the system's own",
@@ -41,6 +42,7 @@ WITHOUT_RULES = {
     "security_known_permission": "the system's own",
     "security_epoch": "one number",
     "security_followed": "the system's own",
+    "security_group": "which group at Keycloak is which department",
     "security_account": "the system's own",
     "security_role_write": "the system's own",
     "security_audit_seal": "hashes, written by one function",
@@ -63,8 +65,9 @@ OPEN_TO_PEOPLE = {
     "security_role": {"SELECT"},
     "security_role_scope": {"SELECT"},
     "kernel_outbox": {"INSERT"},
+    "applications_client": {"SELECT"},
 }
-DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase"}
+DEFINERS = {"app_context", "app_signed_in", "audit", "audit_seal", "audit_erase", "audit_read"}
 
 
 @pytest.fixture

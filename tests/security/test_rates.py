@@ -119,7 +119,7 @@ def test_without_redis_it_is_counted_here(app: Flask, settings: Settings) -> Non
 
 
 def test_the_limits_of_the_product_leave_room_for_an_office() -> None:
-    assert set(LIMITS) == {"login", "token", "export"}
+    assert set(LIMITS) == {"login", "token", "export", "import"}
     assert all(str(limit.words) for limit in LIMITS.values())
 
 

@@ -110,6 +110,20 @@ class Chaos:
                 f"update {table} set archived_at = case when archived_at is null then now() end where id = %s", [self.any(table)]
             )
 
+    def to_name_a_deputy(self) -> None:
+        giver, deputy = self.any("ab_user"), self.any("ab_user")
+        begins = self.dice.choice((-50, -1, 0, 0, 1))
+        ends = self.dice.choice((begins + 1, max(begins + 1, 0), max(begins + 1, 1), begins + 60))
+        projects, people = self.dice.choice(((True, True), (True, False), (False, True)))
+        self.conn.execute(
+            "insert into security_delegation (giver_id, deputy_id, from_day, to_day, projects, people, reason)"
+            " values (%s, %s, %s, %s, %s, %s, 'x')",
+            [giver, deputy, calendar.today() + timedelta(begins), calendar.today() + timedelta(ends), projects, people],
+        )
+
+    def to_end_a_deputy(self) -> None:
+        self.conn.execute("update security_delegation set ended_at = now() where id = %s", [self.any("security_delegation")])
+
     def to_give_away(self) -> None:
         table, column = self.dice.choice(
             [("dailyreport_line", "project_id"), ("dailyreport_line_text", "project_id"), ("notify_warning", "project_id")]

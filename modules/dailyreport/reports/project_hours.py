@@ -61,7 +61,7 @@ class ProjectHours:
 def sees_hours(project_id: int) -> bool:
     """Whether the person at hand sees everybody's lines on the project: its PM, domain manager, and who sees all projects."""
     ctx = context()
-    return project_id in ctx.ids("managed_projects") or "projects" in ctx.scopes
+    return project_id in ctx.seen_ids("managed_projects") or "projects" in ctx.scopes
 
 
 def my_projects() -> list[Project]:

@@ -59,7 +59,7 @@ def units() -> dict[int, Unit]:
         for child in children[root]:
             yield from below(child)
 
-    allowed = {row.id for row in rows} if "staff" in ctx.scopes else set(ctx.ids("headed_departments"))
+    allowed = {row.id for row in rows} if "staff" in ctx.scopes else set(ctx.seen_ids("headed_departments"))
     return {row.id: Unit(row.id, row.name, row.parent_id, frozenset(below(row.id))) for row in rows if row.id in allowed}
 
 

@@ -29,7 +29,7 @@ SERIES = 5
 
 def heads_people(ctx: Context) -> bool:
     """Whether the viewer answers for people, or sees all of them by role."""
-    return bool(ctx.ids("headed_departments")) or "staff" in ctx.scopes
+    return bool(ctx.seen_ids("headed_departments")) or "staff" in ctx.scopes
 
 
 def percent(value: Fraction | None) -> str:

@@ -22,7 +22,7 @@ from security.visibility import Context
 
 
 def _has_projects(ctx: Context) -> bool:
-    return bool(ctx.ids("projects")) or "projects" in ctx.scopes
+    return bool(ctx.seen_ids("projects")) or "projects" in ctx.scopes
 
 
 class ProjectHoursPage(Page):

@@ -36,6 +36,7 @@ from portal.web.exporting import count_export
 from portal.web.frame import fragment
 from portal.web.page import Page, route
 from portal.web.query import asked_day
+from security import reads
 from security.transitions import perform, perform_many
 from security.visibility import context
 
@@ -123,7 +124,7 @@ class TeamBoard(OfUnit, Page):
         return self._opened(report, person, day)
 
     def _opened(self, report: DailyReport | None, person: int | None, day: date) -> str:
-        if person not in context().ids("staff") and "staff" not in context().scopes:
+        if person not in context().seen_ids("staff") and "staff" not in context().scopes:
             raise NotFound(_("This record does not exist."))
         name = session().scalar(select(Employee.name).where(Employee.user_id == person))
         if name is None:
@@ -175,7 +176,9 @@ class TeamBoard(OfUnit, Page):
         _period, _known, unit = self.asked("week")
         today = period_of("day", calendar.today())
         result = board(people_of(unit.ids, today), today, figures=False)
-        told = remind([row.person.id for row in result.open_today], today.start)
+        # a deputy of a head reads the board, but speaks for nobody
+        mine = None if "staff" in context().scopes else set(context().ids("staff"))
+        told = remind([row.person.id for row in result.open_today if mine is None or row.person.id in mine], today.start)
         if told:
             flash(ngettext("%(num)s person is reminded.", "%(num)s people are reminded.", told), "success")
         else:
@@ -188,6 +191,8 @@ class TeamBoard(OfUnit, Page):
         period, known, unit = self.asked("week")
         count_export()
         result = board(people_of(unit.ids, period), period)
+        filters = [unit.name, period.words]
+        reads.note(DailyReport.__tablename__, way="export", filters=filters, format="xlsx", rows=len(result.rows))
         out = workbook(result, known, f"{unit.name} {period.words}")
         name = f"{_('Team reports')}-{period.start.isoformat()}.xlsx"
         response = send_file(

@@ -1,6 +1,6 @@
 """People: moving, leaving, coming back. Assignments with effective dates are the truth, the employee's own columns today's copy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,14 +9,14 @@ from sqlalchemy import func, or_, select
 from modules.hr import rules
 from modules.hr.actions.organisation import administers, apply_due_departments, covers, end_headships
 from modules.hr.events import EmployeeJoined, EmployeeLeft, EmployeeMoved
-from modules.hr.models import Assignment, Department, Employee, Employment, Grade, Post
+from modules.hr.models import Assignment, Department, DepartmentPeriod, Employee, EmployeeEvent, Employment, Grade, Post
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from security.accounts import set_active
-from security.transitions import Argument, operation, text
+from security.transitions import operation, text
 
 
 # ------------------------------------------------------------------ questions
@@ -26,24 +26,24 @@ def assignment_on(user_id: int, day: date) -> Assignment | None:
 
 
 # ------------------------------------------------------------------ moving
-PLACE = {
-    "department_id": Argument("ref", _l("Department"), required=True, lookup="departments"),
-    "post_id": Argument("ref", _l("Post"), lookup="posts"),
-    "grade_id": Argument("ref", _l("Grade"), lookup="grades"),
-    "manager_id": Argument("person", _l("Manager")),
-}
+PLACE = ("department_id", "post_id", "grade_id", "manager_id")
+"""What an assignment says about somebody."""
 
 
-def _locked_assignments(employee_id: int) -> list[Assignment]:
-    """Assignments of an employee in order; the employee row is locked by the action, so nobody plans at the same time."""
+def assignments_of(employee_id: int) -> list[Assignment]:
+    """Assignments of an employee in order; whoever changes them has locked the employee's row, so nobody plans at the same time."""
     return list(session().scalars(select(Assignment).where(Assignment.employee_id == employee_id).order_by(Assignment.from_day)))
 
 
-def _check_place(user_id: int, department_id: int | None, post_id: int | None, grade_id: int | None, manager_id: int | None) -> None:
+def check_place(user_id: int | None, place: Mapping[str, int | None], day: date | None = None) -> None:
+    """Department (still there on a coming *day*), post, grade and manager are ones somebody can have. Raises Invalid naming the others."""
     s = session()
     problems: dict[str, Any] = {}
-    if s.get(Department, department_id) is None:
+    post_id, grade_id, manager_id = place.get("post_id"), place.get("grade_id"), place.get("manager_id")
+    if s.get(Department, place.get("department_id")) is None:
         problems["department_id"] = _("There is no such department.")
+    elif day is not None and day > today() and not _there_on(place.get("department_id"), day):
+        problems["department_id"] = _("The department does not exist on that day.")
     if post_id is not None and s.get(Post, post_id) is None:
         problems["post_id"] = _("There is no such post.")
     if grade_id is not None and s.get(Grade, grade_id) is None:
@@ -54,20 +54,17 @@ def _check_place(user_id: int, department_id: int | None, post_id: int | None, g
         raise Invalid(problems)
 
 
-@operation(
-    by=administers,
-    label=_l("Transfer"),
-    icon="arrows-exchange",
-    tone="primary",
-    arguments={**PLACE, "from_day": Argument("date", _l("Takes effect on"), required=True), "reason": text(_l("Reason"))},
-)
-def transfer(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
-    """Another department, post, grade or manager from a day on; on a later day it happens by itself."""
-    _check_place(employee.user_id, **place)
-    s = session()
-    rows = _locked_assignments(employee.id)
+def _there_on(department_id: int | None, day: date) -> bool:
+    period = select(DepartmentPeriod.id).where(DepartmentPeriod.department_id == department_id, covers(DepartmentPeriod, day))
+    return session().scalar(period.limit(1)) is not None
+
+
+def check_transfer(employee: Employee, from_day: date, **place: int | None) -> Assignment:
+    """The assignment that a transfer on *from_day* would end. Raises Refusal or Invalid when it is not possible."""
+    rows = assignments_of(employee.id)
     if any(a.from_day > from_day for a in rows):
         raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
+    check_place(employee.user_id, place, from_day)
     current = rules.in_force(rows, from_day)
     if current is None:
         raise Invalid({"from_day": _("The person does not work here on that day.")})
@@ -75,6 +72,13 @@ def transfer(employee: Employee, from_day: date, reason: str | None, **place: in
         raise Refusal(_("Nothing would change."), code="no_change")
     if current.from_day == from_day:
         raise Refusal(_("Another change already takes effect on that day; withdraw or correct it."), code="same_day")
+    return current
+
+
+def transfer(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
+    """Another department, post, grade or manager from a day on; on a later day it happens by itself."""
+    current = check_transfer(employee, from_day, **place)
+    s = session()
     end = current.to_day
     current.to_day = from_day
     s.flush()
@@ -88,9 +92,19 @@ def transfer(employee: Employee, from_day: date, reason: str | None, **place: in
 
 @operation(by=administers, label=_l("Withdraw"), icon="arrow-back-up", name="withdraw")
 def withdraw_transfer(assignment: Assignment) -> None:
-    """A planned change that has not taken effect is taken back; the one before goes on."""
+    """A planned change that no employee change stands for (a reorganisation, a take-over of data) is taken back."""
+    event = session().scalar(
+        select(EmployeeEvent).where(EmployeeEvent.assignment_id == assignment.id, EmployeeEvent.state == "approved").limit(1)
+    )
+    if event is not None:
+        raise Refusal(_("This was approved as %(number)s; cancel that change instead.", number=event.number or ""), code="by_event")
+    take_back(assignment)
+
+
+def take_back(assignment: Assignment) -> None:
+    """The planned *assignment* is gone and the one before goes on. Raises Refusal once it has taken effect or another follows."""
     s = session()
-    rows = _locked_assignments(assignment.employee_id)
+    rows = assignments_of(assignment.employee_id)
     if assignment.from_day <= today():
         raise Refusal(_("This has already taken effect; transfer the person again instead."), code="in_effect")
     before = next((a for a in rows if a.to_day == assignment.from_day), None)
@@ -100,14 +114,24 @@ def withdraw_transfer(assignment: Assignment) -> None:
     assignment.archived_at = func.now()
     s.flush()
     before.to_day = end
+    s.flush()
 
 
 @operation(
-    by=administers, label=_l("Correct"), icon="pencil", name="correct", arguments={**PLACE, "reason": text(_l("Reason"), required=True)}
+    by=administers,
+    label=_l("Correct the reason"),
+    icon="pencil",
+    name="correct",
+    arguments={"reason": text(_l("Reason"), required=True)},
 )
+def correct_reason(assignment: Assignment, reason: str) -> None:
+    """Puts the words of an entry right. Another place is an employee change of the kind “correction”, which a second person approves."""
+    assignment.reason = reason
+
+
 def correct_assignment(assignment: Assignment, reason: str, **place: int | None) -> None:
     """Puts right what was entered wrongly; the history keeps what it said before."""
-    _check_place(assignment.user_id, **place)
+    check_place(assignment.user_id, place)
     for column, value in {**place, "reason": reason}.items():
         setattr(assignment, column, value)
     session().flush()
@@ -115,15 +139,20 @@ def correct_assignment(assignment: Assignment, reason: str, **place: int | None)
 
 
 # ------------------------------------------------------------------ probation, contact
-@operation(by=administers, label=_l("Make regular"), icon="user-check", arguments={"day": Argument("date", _l("Regular from"))})
-def make_regular(employee: Employee, day: date | None) -> None:
-    """Probation ends; a later day is noted and happens by itself."""
-    terms = _terms(employee.id)
+def check_regular(employee: Employee, day: date) -> Employment:
+    """The terms of somebody who may become regular on *day*. Raises Refusal or Invalid."""
+    terms = terms_of(employee.id)
     if terms.state != "probation":
         raise Refusal(_("This person is not on probation."), code="wrong_state")
-    day = day or today()
     if day < terms.joined_on:
         raise Invalid({"day": _("This is before the day of joining.")})
+    return terms
+
+
+def make_regular(employee: Employee, day: date | None) -> None:
+    """Probation ends; a later day is noted and happens by itself."""
+    day = day or today()
+    terms = check_regular(employee, day)
     terms.regular_on = day
     if day <= today():
         terms.state = "regular"
@@ -140,28 +169,27 @@ def change_contact(employee: Employee, work_phone: str | None) -> None:
     employee.work_phone = work_phone
 
 
-def _terms(employee_id: int) -> Employment:
+def terms_of(employee_id: int) -> Employment:
+    """The terms of an employee, locked."""
     return session().scalars(select(Employment).where(Employment.employee_id == employee_id).with_for_update()).one()
 
 
 # ------------------------------------------------------------------ leaving and coming back
-@operation(
-    by=administers,
-    label=_l("Leaves the company"),
-    icon="user-off",
-    tone="danger",
-    arguments={"last_day": Argument("date", _l("Last day at work"), required=True), "reason": text(_l("Reason"))},
-)
-def leave_company(employee: Employee, last_day: date, reason: str | None) -> None:
-    """The account closes when the last day is over; everything the person did stays."""
-    terms = _terms(employee.id)
-    rows = _locked_assignments(employee.id)
+def check_leaving(employee: Employee, last_day: date) -> Assignment:
+    """The assignment that ends when *last_day* is over. Raises Refusal when the person cannot leave then."""
+    rows = assignments_of(employee.id)
     current = rules.in_force(rows, last_day)
-    if terms.state == "left" or current is None:
+    if terms_of(employee.id).state == "left" or current is None:
         raise Refusal(_("The person does not work here on that day."), code="not_employed")
     if any(a.from_day > last_day for a in rows):
         raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
-    terms.left_on = last_day
+    return current
+
+
+def leave_company(employee: Employee, last_day: date, reason: str | None) -> None:
+    """The account closes when the last day is over; everything the person did stays."""
+    current = check_leaving(employee, last_day)
+    terms_of(employee.id).left_on = last_day
     current.to_day = last_day + timedelta(days=1)
     if reason:
         current.reason = reason
@@ -169,18 +197,19 @@ def leave_company(employee: Employee, last_day: date, reason: str | None) -> Non
     apply_due_assignments(today(), [employee.id])
 
 
-@operation(
-    by=administers,
-    label=_l("Rehire"),
-    icon="user-plus",
-    arguments={**PLACE, "from_day": Argument("date", _l("Joins again on"), required=True), "reason": text(_l("Reason"))},
-)
+def check_rehire(employee: Employee, from_day: date, **place: int | None) -> None:
+    """Raises Refusal or Invalid when the person cannot come back on *from_day*."""
+    left_on = terms_of(employee.id).left_on
+    if left_on is None or from_day <= left_on:
+        raise Refusal(_("The person works here until then."), code="employed")
+    if any(a.to_day is None or a.to_day > from_day for a in assignments_of(employee.id)):
+        raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
+    check_place(employee.user_id, place, from_day)
+
+
 def rehire(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
     """Somebody who left comes back under the same number; the account opens on that day."""
-    terms = _terms(employee.id)
-    if terms.left_on is None or from_day <= terms.left_on:
-        raise Refusal(_("The person works here until then."), code="employed")
-    _check_place(employee.user_id, **place)
+    check_rehire(employee, from_day, **place)
     s = session()
     s.add(Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, reason=reason))
     s.flush()

@@ -17,7 +17,6 @@ from portal.kernel.document import LegalEntity
 from portal.kernel.errors import Forbidden, Invalid
 from portal.kernel.events import publish
 from portal.kernel.i18n import _
-from security.manager import allowed
 from security.roles import grant
 from security.sessions import Account
 from security.visibility import acting, context
@@ -50,20 +49,22 @@ def hire(
 ) -> int:
     """A new employee with account, directory entry, terms and first assignment; returns the employee's id.
 
-    The account can be used from *joined_on* on. Raises Forbidden without the right and Invalid naming the fields.
+    The account can be used from *joined_on* on. People hire by an approved `EmployeeEvent`; this is what puts it into effect, and what a
+    first take-over of data calls. Raises Forbidden for whoever neither changes staff data nor acts for an approved change, and Invalid
+    naming the fields.
     """
     ctx = context()
-    if not ctx.system and not (allowed("add", "hr.Employee") and "staff_admin" in ctx.scopes):
+    if not (ctx.system or session().info.get("acting") or "staff_admin" in ctx.scopes):
         raise Forbidden(_("You may not add employees."))
     number, name, username = number.strip(), name.strip(), username.strip().lower()
     with acting() as s:
-        problems = _problems(number, name, username, department_id, employment_type, identity_number, joined_on, regular_on)
+        problems = problems_of(
+            number, name, username, department_id, employment_type, identity_number, joined_on, regular_on, work_email=work_email
+        )
         if problems:
             raise Invalid(problems)
         begun = joined_on <= today()
         email = work_email or f"{username.replace('@', '+')}@example.invalid"
-        if s.scalar(select(func.count()).select_from(User).where(User.email == email)):
-            raise Invalid({"work_email": _("Another account has this e-mail address.")})
         first, last = rules.split_name(name)
         user = User(username=username, first_name=first, last_name=last, email=email, active=begun)
         s.add(user)
@@ -102,7 +103,7 @@ def hire(
         return employee.id
 
 
-def _problems(
+def problems_of(
     number: str,
     name: str,
     username: str,
@@ -111,7 +112,10 @@ def _problems(
     identity_number: str | None,
     joined_on: date,
     regular_on: date | None,
+    *,
+    work_email: str | None = None,
 ) -> dict[str, Any]:
+    """What stands in the way of hiring somebody, by field; empty when nothing does."""
     s = session()
     found: dict[str, Any] = {}
     for field, value in (("number", number), ("name", name), ("username", username)):
@@ -123,6 +127,8 @@ def _problems(
         found["number"] = _("Another employee has this number.")
     if s.scalar(select(func.count()).select_from(User).where(func.lower(User.username) == username)):
         found["username"] = _("Another account has this name.")
+    if work_email and s.scalar(select(func.count()).select_from(User).where(User.email == work_email)):
+        found["work_email"] = _("Another account has this e-mail address.")
     if s.get(Department, department_id) is None:
         found["department_id"] = _("There is no such department.")
     if employment_type not in Employment.TYPES:
@@ -132,3 +138,16 @@ def _problems(
     if regular_on is not None and regular_on < joined_on:
         found["regular_on"] = _("This is before the day of joining.")
     return found
+
+
+def unhire(employee: Employee) -> None:
+    """Somebody approved who has not begun does not come: the entry is put away, number and account name are free again."""
+    s = session()
+    for model in (Assignment, Employment, EmployeePrivate):
+        for row in s.scalars(select(model).where(model.employee_id == employee.id)):
+            row.archived_at = func.now()
+    employee.archived_at = func.now()
+    user = s.get_one(User, employee.user_id)
+    user.username = f"withdrawn.{user.id}"
+    user.email = f"{user.username}@example.invalid"
+    s.flush()

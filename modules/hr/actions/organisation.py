@@ -139,7 +139,14 @@ def heads_of_many(user_ids: Iterable[int], day: date | None = None) -> dict[int,
     return {user_id: _nearest_heads(department, heads, parents, exclude=user_id) for user_id, department in rows}
 
 
-def _nearest_heads(department: int | None, heads: Mapping[int, list[Head]], parents: Mapping[int, int | None], exclude: int) -> list[int]:
+def nearest_heads(department_id: int | None, exclude: int | None = None) -> list[int]:
+    """User ids of those who answer today for the people of *department_id*, without *exclude*."""
+    return _nearest_heads(department_id, heads_on(today()), parents_today(), exclude=exclude)
+
+
+def _nearest_heads(
+    department: int | None, heads: Mapping[int, list[Head]], parents: Mapping[int, int | None], exclude: int | None
+) -> list[int]:
     seen: set[int] = set()
     while department is not None and department not in seen:
         seen.add(department)
@@ -162,16 +169,21 @@ def have_heads() -> Select[tuple[int]]:
     return select(up.c.user_id).where(there[0], other.user_id != up.c.user_id, ~leads)
 
 
-def human_resources() -> list[int]:
-    """User ids of the people who change staff data and the organisation: they answer where no head does."""
+def with_scope(scope: str) -> list[int]:
+    """User ids of the people one of whose roles carries *scope*."""
     held = assoc_user_role
     rows = (
         select(User.id)
         .join(held, held.c.user_id == User.id)
         .join(RoleScope, RoleScope.role_id == held.c.role_id)
-        .where(RoleScope.scope == "staff_admin", User.active)
+        .where(RoleScope.scope == scope, User.active)
     )
     return sorted(set(session().scalars(rows)))
+
+
+def human_resources() -> list[int]:
+    """User ids of the people who change staff data and the organisation: they answer where no head does."""
+    return with_scope("staff_admin")
 
 
 @assignee("department_head", label=_l("Head of the person's department"))
@@ -206,6 +218,7 @@ def found(code: str, name: str, parent_id: int | None, from_day: date | None = N
         s.add(department)
         s.flush()
         s.add(DepartmentPeriod(department_id=department.id, parent_id=parent_id, name=department.name, from_day=day))
+        publish(DepartmentChanged(department.id, department.name, day, closed=False))
         return department.id
 
 

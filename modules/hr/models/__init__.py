@@ -4,6 +4,7 @@ Periods are half-open, ``[from_day, to_day)``, and ``to_day`` NULL means open. `
 time; `Employee`, `Employment` and `Department` hold the copy of today, which a daily job keeps.
 """
 
+from modules.hr.models.changes import EmployeeEvent, EmployeeEventGrade
 from modules.hr.models.leave import Leave
 from modules.hr.models.organisation import Department, DepartmentHead, DepartmentPeriod
 from modules.hr.models.people import IDENTITY_PROBLEMS, Assignment, Employee, EmployeePrivate, Employment
@@ -16,6 +17,8 @@ __all__ = [
     "DepartmentHead",
     "DepartmentPeriod",
     "Employee",
+    "EmployeeEvent",
+    "EmployeeEventGrade",
     "EmployeePrivate",
     "Employment",
     "Grade",

@@ -6,9 +6,11 @@ from typing import Any, cast
 from sqlalchemy import CheckConstraint, ForeignKey, Text, false, inspect
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from modules.hr.events import DepartmentRecoded
 from portal.kernel.columns import never_overlapping, ordered_period
 from portal.kernel.document import Record, User, live_unique
 from portal.kernel.errors import Refusal
+from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 
 
@@ -37,6 +39,9 @@ class Department(Record):
         for column in ("name", "parent_id"):
             if cast(Any, inspect(self)).attrs[column].history.has_changes():
                 raise Refusal(_("Rename or move the department from a day on instead."), code="dated_change")
+        code = cast(Any, inspect(self)).attrs["code"].history
+        if code.has_changes() and code.deleted:
+            publish(DepartmentRecoded(self.id, code.deleted[0], self.code))
 
     def before_archive(self, ctx: Any) -> None:
         """A department ends by being merged into another."""

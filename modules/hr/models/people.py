@@ -7,14 +7,18 @@ from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Text, false, i
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modules.hr import rules
+from modules.hr.events import EmployeeChanged
 from modules.hr.models.organisation import Department
 from modules.hr.models.posts import Grade, Post
 from portal.kernel import identifiers
 from portal.kernel.calendar import today
 from portal.kernel.columns import BY_ACTION, never_overlapping, ordered_period
+from portal.kernel.db import session
 from portal.kernel.document import LegalEntity, Record, User, live_unique
 from portal.kernel.errors import Invalid, Refusal
+from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
+from security.erasure import personal_data
 from security.visibility import acting
 
 
@@ -32,8 +36,8 @@ class Employee(Record):
         ForeignKey(Post.id), index=True, server_default=FetchedValue(), info={"label": _l("Post"), **BY_ACTION}
     )
     entity_id: Mapped[int] = mapped_column(ForeignKey(LegalEntity.id), index=True, info={"label": _l("Legal entity")})
-    work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail")})
-    work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone")})
+    work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail"), "personal": "hr.contact"})
+    work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone"), "personal": "hr.contact"})
     active: Mapped[bool] = mapped_column(server_default=text("true"), info={"label": _l("Works here"), **BY_ACTION})
 
     department: Mapped[Department] = relationship()
@@ -48,8 +52,11 @@ class Employee(Record):
         return v.holds("staff_admin")
 
     def before_update(self, ctx: Any) -> None:
-        """The account keeps the name of its person."""
-        if cast(Any, inspect(self)).attrs["name"].history.has_changes():
+        """The account keeps the name of its person; others hear of what they keep a copy of."""
+        changed = {c for c in ("name", "number", "work_email") if cast(Any, inspect(self)).attrs[c].history.has_changes()}
+        if changed:
+            publish(EmployeeChanged(self.id, self.user_id))
+        if "name" in changed:
             first, last = rules.split_name(self.name)
             user_id = self.user_id
             with acting() as s:
@@ -87,9 +94,11 @@ class Employment(Record):
     manager_id: Mapped[int | None] = mapped_column(
         ForeignKey(User.id), index=True, server_default=FetchedValue(), info={"label": _l("Manager"), "lookup": "employees", **BY_ACTION}
     )
-    employment_type: Mapped[str] = mapped_column(Text, server_default="regular", info={"label": _l("Employment type"), "choices": TYPES})
+    employment_type: Mapped[str] = mapped_column(
+        Text, server_default="regular", info={"label": _l("Employment type"), "choices": TYPES, **BY_ACTION}
+    )
     joined_on: Mapped[date] = mapped_column(info={"label": _l("Joined on"), **BY_ACTION})
-    regular_on: Mapped[date | None] = mapped_column(info={"label": _l("Regular from")})
+    regular_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Regular from"), **BY_ACTION})
     left_on: Mapped[date | None] = mapped_column(server_default=FetchedValue(), info={"label": _l("Last day at work"), **BY_ACTION})
     state: Mapped[str] = mapped_column(
         Text,
@@ -114,7 +123,7 @@ class Employment(Record):
         return v.has("staff", c.user_id)
 
     def change(c: Any, v: Any) -> Any:
-        return v.holds("staff_admin")
+        return false()  # by approved changes only
 
     def __str__(self) -> str:
         return str(Employment.__label__)
@@ -155,6 +164,19 @@ class Assignment(Record):
         return f"{self.from_day}"
 
 
+def _without_address(user_id: int) -> int:
+    """The account's e-mail is the work e-mail; an account needs one, so it gets one that leads nowhere."""
+    nowhere = f"erased-{user_id}@example.invalid"
+    found = update(User).where(User.id == user_id, User.email != nowhere).values(email=nowhere).returning(User.id)
+    return len(session().execute(found.execution_options(synchronize_session=False)).all())
+
+
+# what a labour contract is about is kept for two years after its end; who may be called at work is nobody's business any more after one
+personal_data("hr.private", _l("Identity, bank and address"), years=2)
+personal_data("hr.contact", _l("Contact at work"), years=1, also=_without_address)
+
+PRIVATE: dict[str, Any] = {"secret": True, "personal": "hr.private"}
+
 IDENTITY_PROBLEMS = {
     "format": _l("An identity number has 17 digits and a check character."),
     "date": _l("The birth date in the identity number is not possible."),
@@ -171,9 +193,9 @@ class EmployeePrivate(Record):
     __root__ = "employee_id"
     employee_id: Mapped[int] = mapped_column(ForeignKey(Employee.id), unique=True, info={"label": _l("Employee"), **BY_ACTION})
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), unique=True, info={"label": _l("Account"), **BY_ACTION})
-    identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number"), "secret": True})
-    bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account"), "secret": True})
-    home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "secret": True, "multiline": True})
+    identity_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Identity number"), **PRIVATE})
+    bank_account: Mapped[str | None] = mapped_column(Text, info={"label": _l("Bank account"), **PRIVATE})
+    home_address: Mapped[str | None] = mapped_column(Text, info={"label": _l("Home address"), "multiline": True, **PRIVATE})
 
     employee: Mapped[Employee] = relationship()
 

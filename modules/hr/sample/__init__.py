@@ -22,6 +22,7 @@ from modules.hr.models import (
     Post,
 )
 from modules.hr.sample.announcements import announce
+from modules.hr.sample.changes import changes
 from modules.hr.sample.roster import ACCOUNTS, CITIES, DEPARTMENTS, GRADES, HEADS, OTHERS, POSTS
 from portal.kernel import identifiers
 from portal.kernel.calendar import WorkingCalendar, moment
@@ -43,6 +44,7 @@ def load(anchor: date) -> None:
     company.heads()
     company.history()
     company.leaves()
+    changes(anchor, company.users, company.grades["P7"])
     announce(anchor, company.users["hr"])
 
 

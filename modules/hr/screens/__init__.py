@@ -1,5 +1,5 @@
 """Pages of people and the organisation."""
 
-from modules.hr.screens import leaves, organisation, people, posts
+from modules.hr.screens import changes, handover, leaves, organisation, people, posts
 
-__all__ = ["leaves", "organisation", "people", "posts"]
+__all__ = ["changes", "handover", "leaves", "organisation", "people", "posts"]

@@ -52,7 +52,7 @@ class Leaves(Screen, model=Leave):
 
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
         """For whoever answers: who else is away then."""
-        if record.user_id == context().me or not (context().ids("headed_departments") or "staff" in context().scopes):
+        if record.user_id == context().me or not (context().seen_ids("headed_departments") or "staff" in context().scopes):
             return {}
         return {"side": [{"title": _("Also away then"), "rows": also_away(record) or [{"label": _("Nobody"), "value": ""}]}]}
 

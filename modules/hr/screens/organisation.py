@@ -11,7 +11,7 @@ from sqlalchemy import select
 from modules.hr import rules
 from modules.hr.actions import departments_on, found, heads_on, organisation, people_on
 from modules.hr.models import Department, DepartmentHead, DepartmentPeriod, Employee
-from modules.hr.screens.access import administers
+from modules.hr.screens.access import administers, may_import
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.errors import NotFound
@@ -70,6 +70,7 @@ class Organisation(Page):
             departments=sum(1 for _place in departments_on(day)),
             people=sum(t["people_in_all"] for t in trees),
             add_url="/departments/add" if may("add", Department) and "staff_admin" in context().scopes else None,
+            import_url="/imports/hr-organisation/" if may_import() else None,
             subtree=_subtrees(trees),
         )
 

@@ -3,26 +3,35 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import flash, redirect, render_template, request
+from flask import redirect, render_template, request
 from markupsafe import Markup
 from sqlalchemy import select
 
 from modules.hr.actions import heads_of, heads_on
-from modules.hr.models import Assignment, Department, Employee, EmployeePrivate, Employment, Grade, Leave, Post
-from modules.hr.screens import hiring
-from modules.hr.screens.access import administers
+from modules.hr.models import Assignment, Department, Employee, EmployeeEvent, EmployeePrivate, Employment, Grade, Leave, Post
+from modules.hr.screens import handover
+from modules.hr.screens.changes import form_url
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.document import User
-from portal.kernel.errors import NotFound, PortalError
+from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l
-from portal.web import frame, recordpage, registry, rows, words
+from portal.web import recordpage, registry, rows, words
 from portal.web.access import may
 from portal.web.fields import fields_of
 from portal.web.page import Page, route
 from portal.web.rows import Row
-from portal.web.screen import Screen
+from portal.web.screen import Related, Screen
+from portal.web.sensitivereads import looked
 from security.visibility import changeable, context
+
+CHANGES = Related(
+    EmployeeEvent,
+    "employee_id",
+    title=_l("Employee changes"),
+    columns=("kind", "effective_on", "from_department", "department", "state", "number"),
+    order=("effective_on", "desc"),
+)
 
 
 class People(Screen, model=Employee):
@@ -39,8 +48,7 @@ class People(Screen, model=Employee):
     search_columns = ("name", "number", "work_email", "work_phone")
     filters = ("department", "post", "active")
     order = ("number", "asc")
-    verbs = ("view", "add", "edit", "export")
-    add_label = _l("New employee")
+    verbs = ("view", "edit", "export")
 
     def condition(self, entity: Any) -> Sequence[Any]:
         """Those who have left, or are yet to come, only when asked for."""
@@ -54,37 +62,11 @@ class People(Screen, model=Employee):
             raise NotFound(_("This record does not exist."))
         return redirect(f"/people/{pk}")
 
-    # ------------------------------------------------------------------ joining
-    @route("/add", verb="add")
-    def add(self) -> Any:
-        """An empty form for a new employee."""
-        return self._hire_form(None, {}, None)
-
-    @route("/add", methods=("POST",), verb="add")
-    def store(self) -> Any:
-        """Hires the person; what cannot be accepted is shown again with the reasons."""
-        try:
-            pk = hiring.from_form(request.form)
-        except PortalError as e:
-            session().rollback()
-            return self._hire_form(request.form, e.fields, e)
-        flash(_("The employee is here; the account opens on the day of joining."), "success")
-        return redirect(f"{self.route_base}/{pk}", 303)
-
-    def _hire_form(self, typed: Mapping[str, str] | None, errors: Mapping[str, Any], error: PortalError | None) -> Any:
-        page = frame.render(
-            "portal/form.html",
-            title=_("New employee"),
-            crumbs=[{"label": str(self.title), "url": f"{self.route_base}/"}],
-            action_url=f"{self.route_base}/add",
-            version=None,
-            sections=hiring.controls(typed, errors),
-            error=str(error) if error is not None and not errors else None,
-            conflict=None,
-            submit_label=None,
-            cancel_url=f"{self.route_base}/",
-        )
-        return page, error.http if error is not None else 200
+    def list_extras(self) -> dict[str, Any]:
+        """Somebody new is hired by an approved change."""
+        if not prepares():
+            return {}
+        return {"add_url": form_url("hire"), "add_label": _("New employee")}
 
     # ------------------------------------------------------------------ the page of one employee
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
@@ -95,8 +77,12 @@ class People(Screen, model=Employee):
             "actions": self._actions(record, terms),
             "side": self._side(record),
         }
+        if terms is not None:
+            out["related"] = [tab for tab in (CHANGES.build(record),) if tab is not None]
         if terms is not None and may("view", Assignment):
             out["extra_tabs"] = [self._assignments(record)]
+        if record.user_id == context().me:
+            out.setdefault("extra_tabs", []).append(_readers(record.user_id))
         return out
 
     def _sections(self, record: Employee, row: Row, terms: Employment | None) -> list[dict[str, Any]]:
@@ -111,16 +97,25 @@ class People(Screen, model=Employee):
         return found
 
     def _actions(self, record: Employee, terms: Employment | None) -> list[dict[str, Any]]:
-        """Only what fits: somebody who works here is not rehired."""
-        fits = {"rehire": not record.active, "leave_company": record.active, "transfer": record.active}
-        fits["make_regular"] = terms is not None and terms.state == "probation"
-        found = [a for a in recordpage.actions(record, self.route_base) if fits.get(a["name"], True)]
-        now = {"department_id": record.department_id, "post_id": record.post_id, "work_phone": record.work_phone}
-        if terms is not None:
-            now |= {"grade_id": terms.grade_id, "manager_id": terms.manager_id}
-        texts: dict[tuple[Any, int], str] = {}
+        """What is done at once, and the changes a second person approves: only those that fit."""
+        found = recordpage.actions(record, self.route_base)
         for action in found:
-            prefill(action, now, texts)
+            prefill(action, {"work_phone": record.work_phone}, {})
+        if not prepares() or terms is None:
+            return found
+        here = terms.state != "left"
+        fits = {"regularise": terms.state == "probation", "rehire": not here, "leave": here, "transfer": here, "promotion": here}
+        looks = {
+            "transfer": ("arrows-exchange", "primary"),
+            "promotion": ("stairs", None),
+            "regularise": ("user-check", None),
+            "leave": ("user-off", None),
+            "rehire": ("user-plus", "primary"),
+        }
+        for kind, (icon, tone) in looks.items():
+            if fits[kind]:
+                label, url = str(EmployeeEvent.KINDS[kind]), form_url(kind, record.id)
+                found.append({"name": kind, "label": label, "icon": icon, "tone": tone, "allowed": True, "href": url})
         return found
 
     def _side(self, record: Employee) -> list[dict[str, Any]]:
@@ -134,6 +129,9 @@ class People(Screen, model=Employee):
             headed = select(Department.id, Department.name).where(Department.id.in_(mine)).order_by(Department.code)
             listed = [{"label": _("Department"), "value": name, "url": f"/departments/{pk}"} for pk, name in session().execute(headed)]
             side.append({"title": _("Answers for"), "rows": listed})
+        open_work = handover.box(record)
+        if open_work is not None:
+            side.append(open_work)
         if "security" in context().scopes:
             side.append(
                 {
@@ -144,7 +142,7 @@ class People(Screen, model=Employee):
                     ],
                 }
             )
-        if record.user_id in context().ids("staff") or "staff" in context().scopes:
+        if record.user_id in context().seen_ids("staff") or "staff" in context().scopes:
             coming = session().scalars(
                 select(Leave)
                 .where(Leave.user_id == record.user_id, Leave.state == "approved", Leave.to_day >= today())
@@ -161,6 +159,7 @@ class People(Screen, model=Employee):
         names = ["from_day", "to_day", "department_id", "post_id", "grade_id", "manager_id", "reason", "version"]
         ids = session().scalars(select(Assignment.id).where(Assignment.employee_id == record.id).order_by(Assignment.from_day.desc())).all()
         fields = fields_of(Assignment)
+        by_event = set(session().scalars(select(EmployeeEvent.assignment_id).where(EmployeeEvent.assignment_id.in_(ids))))
         administers = "staff_admin" in context().scopes
         found = []
         for row in rows.read(Assignment, names, list(ids)):
@@ -168,11 +167,20 @@ class People(Screen, model=Employee):
             begins, ends = row.values["from_day"], row.values["to_day"]
             when = "future" if begins > today() else "past" if ends is not None and ends <= today() else "now"
             actions = []
-            if administers and may("withdraw", Assignment) and when == "future":
+            if prepares():
+                actions.append({"label": _("Correct"), "href": form_url("correction", record.id, begins)})
+            if administers and may("withdraw", Assignment) and when == "future" and row.id not in by_event:
                 actions.append({"label": _("Withdraw"), "url": f"/assignments/{row.id}/withdraw", "version": row.values["version"]})
             found.append({**shown, "id": row.id, "when": when, "actions": actions})
         html = render_template("hr/assignments.html", rows=found, back=f"/people/{record.id}?tab=assignments")
         return {"key": "assignments", "label": _("Career"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
+
+
+def _readers(user_id: int) -> dict[str, Any]:
+    """Who read the person's own sensitive data; for the person only."""
+    found = looked(user_id)
+    html = render_template("administration/who_looked.html", entries=found)
+    return {"key": "readers", "label": _("Who looked"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
 
 
 TARGETS = {"department_id": Department, "post_id": Post, "grade_id": Grade, "manager_id": User}
@@ -201,17 +209,18 @@ def _section(title: str, model: Any, names: list[str], pk: int) -> dict[str, Any
     return section
 
 
+def prepares() -> bool:
+    """Whether the reader prepares changes of employees."""
+    return "staff_admin" in context().scopes and may("add", EmployeeEvent)
+
+
 class Terms(Screen, model=Employment):
-    """Terms of employment: HR puts the kind and the end of probation right here."""
+    """Terms of employment as they stand; approved changes set them."""
 
     route_base = "/employments"
     title = _l("Employment")
     list_columns = ("employee", "employment_type", "state", "grade", "manager", "joined_on")
-    edit_columns = ("employment_type", "regular_on")
-    verbs = ("view", "edit", "export")
-
-    def _after(self, pk: int) -> str:
-        return _employee_page(Employment, pk)
+    verbs = ("view", "export")
 
 
 class PrivateData(Screen, model=EmployeePrivate):
@@ -231,15 +240,11 @@ class Assignments(Screen, model=Assignment):
     """Changes of place over time, planned ones too."""
 
     route_base = "/assignments"
-    title = _l("Transfers")
-    menu = "People"
-    menu_order = 60
-    icon = "switch-horizontal"
+    title = _l("Places over time")
     list_columns = ("employee", "department", "post", "grade", "from_day", "to_day", "reason")
     filters = ("employee", "department", "post", "grade", "from_day", "to_day")
     order = ("from_day", "desc")
     verbs = ("view", "export")
-    visible = administers
 
 
 def _employee_page(model: Any, pk: int) -> str:

@@ -40,6 +40,7 @@ bind("[data-home]", (home) => void import("./home").then((part) => part.default(
 bind("[data-matrix]", (matrix) => void import("./matrix").then((part) => part.default(matrix)));
 bind("[data-board]", (board) => void import("./board").then((part) => part.default(board)));
 bind("[data-report]", (form) => void import("./report").then((part) => part.default(form as HTMLFormElement)));
+bind("[data-launcher]", (launcher) => void import("./launcher").then((part) => part.default(launcher)));
 bind("[data-chart]", (box) => void import("./charts").then((part) => part.default(box)));
 
 const start = () => mount(document);

@@ -1,0 +1,78 @@
+"""What a person answers for and somebody else can take over: declared by the modules, one kind per column (VIS-11).
+
+Every column that names a person is declared here or said to stay (a test lists them all), so a new module has to answer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+Conditions = Callable[[Any, Sequence[int], date], Sequence[Any]]
+Give = Callable[[Any, int, date], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Something people answer for.
+
+    *open*: SQL conditions over the model, the people and the day from which somebody else answers, for what is still theirs.
+    *give*: hands one locked record to a person from a day; may raise Refusal or Invalid. None: it follows another kind by itself.
+    *dated*: it changes hands on the day; else at once. *names*: how a record is called for those who see it.
+    """
+
+    key: str
+    model: type[Any]
+    column: str
+    label: Any
+    open: Conditions
+    give: Give | None = None
+    dated: bool = False
+    follows: Any = ""
+    order: int = 100
+    names: Callable[[Any], str] | None = None
+
+
+kinds: dict[str, Kind] = {}
+stays: dict[tuple[str, str], str] = {}
+"""Table and column of the persons nobody takes over from, with the reason."""
+
+
+def handover(
+    key: str,
+    model: type[Any],
+    column: str,
+    label: Any,
+    *,
+    open: Conditions,  # noqa: A002
+    dated: bool = False,
+    order: int = 100,
+    names: Callable[[Any], str] | None = None,
+) -> Callable[[Give], Give]:
+    """Declares the decorated function as the way to hand over the records of *model* whose *column* names a person."""
+
+    def register(f: Give) -> Give:
+        kinds[key] = Kind(key, model, column, label, open, f, dated, "", order, names)
+        return f
+
+    return register
+
+
+def follows(key: str, model: type[Any], column: str, label: Any, what: Any, *, open: Conditions, order: int = 100) -> None:  # noqa: A002
+    """Declares open work that changes hands with another kind; the preview counts it. *what* says with which."""
+    kinds[key] = Kind(key, model, column, label, open, None, False, what, order)
+
+
+def stay(table: str, reason: str, *columns: str) -> None:
+    """Declares person columns of *table* that are never handed over, and why."""
+    stays.update({(table, column): reason for column in columns})
+
+
+def in_order() -> list[Kind]:
+    """Every kind as people read them."""
+    return sorted(kinds.values(), key=lambda k: (k.order, k.key))
+
+
+def giving() -> Mapping[str, Kind]:
+    """The kinds one chooses a receiver for."""
+    return {k.key: k for k in in_order() if k.give is not None}

@@ -1,0 +1,1 @@
+"""What is declared and configured instead of coded: imports, and later fields, objects, layouts and reports."""
