@@ -1,8 +1,9 @@
 """Closing an application and taking it into use again, and the way into one."""
 
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from portal.applications.models import Application, Category, Launch
 from portal.kernel.db import session
@@ -11,6 +12,9 @@ from portal.kernel.i18n import _, _l
 from portal.web import records
 from security.transitions import transition
 from security.visibility import Context, acting, context
+
+ONCE_IN = timedelta(minutes=1)
+"""However often somebody opens an application within this time, it is noted once: a log must not grow by reloading an address."""
 
 
 def _administrators(c: Any, v: Any) -> Any:
@@ -46,11 +50,15 @@ def offered(ctx: Context) -> list[tuple[dict[str, str], list[Any]]]:
 
 
 def launch(application_id: int) -> str:
-    """Note that the viewer opens the application; returns where it is.  Raises NotFound, Refusal when it is closed."""
+    """Note that the viewer opens the application, once in `ONCE_IN`; returns where it is.  Raises NotFound, Refusal when it is closed."""
     application, _may = records.get(Application, application_id)
     if application.state != "active":
         raise Refusal(_("“%(name)s” is closed.", name=str(application)), code="closed")
     url, me = application.url, context().me
     with acting() as s:
-        s.add(Launch(application_id=application_id, user_id=me))
+        # one at a time, else openings at the same moment would not see each other
+        s.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"applications.launch:{me}:{application_id}", 0))))
+        lately = (Launch.user_id == me, Launch.application_id == application_id, Launch.at > func.clock_timestamp() - ONCE_IN)
+        if s.scalar(select(Launch.id).where(*lately).limit(1)) is None:
+            s.add(Launch(application_id=application_id, user_id=me))
     return url

@@ -93,7 +93,9 @@ def test_the_launcher_is_found_and_used_by_keyboard(open_page: Opener, portal: P
     page.goto("/")
     page.locator("header.sn-top").get_by_role("link", name="应用").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("应用")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for width in (size["width"], 360) if size is PHONE else (size["width"],):
+        page.set_viewport_size(size | {"width": width})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
     expect(page.get_by_role("heading", level=2)).to_have_text(["日常办公", "研发", "账号"])
     expect(page.get_by_role("link", name="财务核算")).to_have_count(0)
     box = page.get_by_role("searchbox", name="搜索应用")

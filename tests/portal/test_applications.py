@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,6 +106,7 @@ def test_an_opening_is_noted_and_counted_without_names(
     wang, admin = client_as("member.wang"), client_as("admin")
     wiki = wang.get(API).json["ids"][0]
     assert f'href="/launcher/{wiki}" target="_blank" rel="noopener"' in wang.get("/launcher/").text
+    superuser.execute("update applications_launch set at = at - interval '1 hour'")
     before = superuser.execute("select count(*) from applications_launch").fetchone()[0]
     gone = wang.get(f"/launcher/{wiki}")
     assert gone.status_code == 303 and gone.headers["Location"] == "https://wiki.example.invalid/"
@@ -125,6 +127,31 @@ def test_an_opening_is_noted_and_counted_without_names(
     with wang.application.app_context(), system("test"):
         jobs.forget_openings()
     assert superuser.execute("select count(*) from applications_launch").fetchone()[0] == 0
+
+
+def test_reloading_does_not_fill_the_log(fresh_db: None, client_as: Clients, superuser: Any) -> None:
+    """An address anybody can reload notes one opening per person, application and minute."""
+    wang, zhao = client_as("member.wang"), client_as("member.zhao")
+    superuser.execute("update applications_launch set at = now() - interval '1 hour'")
+    before = superuser.execute("select count(*) from applications_launch").fetchone()[0]
+    second = register(client_as("admin"), roles=["employee"]).json["id"]
+    first = next(pk for pk in wang.get(API).json["ids"] if pk != second)
+    for client, application in ((wang, first), (wang, first), (wang, second), (zhao, first), (wang, first), (zhao, first)):
+        assert client.get(f"/launcher/{application}").status_code == 303
+    assert superuser.execute("select count(*) from applications_launch").fetchone()[0] == before + 3
+    superuser.execute("update applications_launch set at = at - interval '61 seconds'")
+    wang.get(f"/launcher/{first}")
+    assert superuser.execute("select count(*) from applications_launch").fetchone()[0] == before + 4
+
+
+def test_openings_at_the_same_moment_are_one(fresh_db: None, client_as: Clients, superuser: Any) -> None:
+    superuser.execute("update applications_launch set at = now() - interval '1 hour'")
+    before = superuser.execute("select count(*) from applications_launch").fetchone()[0]
+    clients = [client_as("member.wang") for _n in range(4)]
+    wiki = clients[0].get(API).json["ids"][0]
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda c: c.get(f"/launcher/{wiki}").status_code, clients)) == {303}
+    assert superuser.execute("select count(*) from applications_launch").fetchone()[0] == before + 1
 
 
 @pytest.mark.req("POR-08", part="active or closed")
