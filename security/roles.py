@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Connection, DateTime, ForeignKey, Te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.kernel.db import Base, Label
+from portal.kernel.db import Base, Label, session
 from portal.kernel.i18n import _l
 from portal.kernel.module import scope
 
@@ -192,6 +192,22 @@ def revoke(conn: Any, user_id: int, key: str) -> None:
         text("delete from ab_user_role where user_id = :u and role_id = (select id from ab_role where name = :k)"), {"u": user_id, "k": key}
     )
     bump(conn)
+
+
+def people_who(verb: str, view: str, scope: str) -> list[int]:
+    """User ids of the people whose roles include *verb* on *view* and carry *scope*; closed accounts are none."""
+    rows = session().execute(
+        text("""select u.id from ab_user u where u.active
+                   and exists (select from ab_user_role h join security_role_scope s on s.role_id = h.role_id
+                                where h.user_id = u.id and s.scope = :scope)
+                   and exists (select from ab_user_role h join ab_permission_view_role r on r.role_id = h.role_id
+                                 join ab_permission_view x on x.id = r.permission_view_id
+                                 join ab_permission p on p.id = x.permission_id join ab_view_menu v on v.id = x.view_menu_id
+                                where h.user_id = u.id and p.name = :verb and v.name = :view)
+                 order by u.id"""),
+        {"scope": scope, "verb": f"can_{verb}", "view": view},
+    )
+    return [int(r[0]) for r in rows]
 
 
 def sync(conn: Connection, permissions: set[tuple[str, str]]) -> None:

@@ -194,6 +194,13 @@ class TestHeads:
         body = {"user_id": user_id("outsider"), "kind": "deputy", "from_day": today.isoformat()} | change
         assert act(client_as("hr"), f"{DEPARTMENTS}{department('SAL')}/appoint", **body).status_code == status
 
+    @pytest.mark.parametrize("kind", ["head", "deputy", "acting"])
+    def test_nobody_of_hr_appoints_themselves(self, client_as, department, user_id, today, sql, fresh_db, kind):
+        body = {"user_id": user_id("hr"), "kind": kind, "from_day": today.isoformat()}
+        got = act(client_as("hr"), f"{DEPARTMENTS}{department('SAL')}/appoint", **body)
+        assert got.status_code == 422 and "另一位" in got.get_json()["error"]["fields"]["user_id"]
+        assert sql("select count(*) from hr_department_head where user_id = :u", u=user_id("hr")) == [(0,)]
+
     def test_only_hr_appoints(self, client_as, department, user_id, today):
         for who in ("head.sales", "leader", "admin"):
             got = act(

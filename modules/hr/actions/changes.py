@@ -4,22 +4,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.orm.attributes import flag_modified
 
 from modules.hr import rules
-from modules.hr.actions.effects import apply, due, entry_of, grade_of, lock_employee, only_terms, place_of, take_effect, touched, withdraw
+from modules.hr.actions.effects import (
+    apply,
+    due,
+    employee_of,
+    entry_of,
+    grade_of,
+    lock_employee,
+    only_terms,
+    place_of,
+    take_effect,
+    touched,
+    withdraw,
+)
 from modules.hr.actions.employment import (
     PLACE,
     assignments_of,
+    check_correction,
     check_leaving,
     check_place,
     check_regular,
     check_rehire,
     check_transfer,
+    lasting,
 )
 from modules.hr.actions.joining import problems_of
-from modules.hr.actions.organisation import nearest_heads, with_scope
+from modules.hr.actions.organisation import nearest_heads
 from modules.hr.events import EmployeeEventDecided, EmployeeEventSubmitted
 from modules.hr.models import Employee, EmployeeEvent, EmployeeEventGrade, Employment
 from portal.kernel.calendar import today
@@ -29,6 +43,7 @@ from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l, listed
 from portal.kernel.numbering import next_number, series
 from security.manager import allowed
+from security.roles import people_who
 from security.transitions import state_label, text, transition
 from security.visibility import acting, context
 
@@ -138,24 +153,50 @@ _FIELDS = {
 """Fields of what puts a change into effect, as the change calls them."""
 
 
-def _note_before(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
-    """The place the change ends or touches, as it is planned now."""
+_PLACE_BEFORE = {
+    "from_department_id": "department_id",
+    "from_post_id": "post_id",
+    "from_grade_id": "grade_id",
+    "from_manager_id": "manager_id",
+}
+
+
+def _before(event: EmployeeEvent) -> dict[str, Any]:
+    """What the change ends or touches, as it is planned now: the place, the employment type, the day of the same step planned so far."""
     current = touched(event)
-    event.from_department_id = current.department_id if current is not None else None
-    event.from_post_id = current.post_id if current is not None else None
-    event.from_manager_id = current.manager_id if current is not None else None
-    grade.from_grade_id = current.grade_id if current is not None else None
-    if event.employee_id is not None:
-        find = select(Employment.employment_type).where(Employment.employee_id == event.employee_id)
-        event.from_employment_type = session().scalar(find)
+    found = {k: getattr(current, column) if current is not None else None for k, column in _PLACE_BEFORE.items()}
+    terms = select(Employment.employment_type, Employment.regular_on, Employment.left_on).where(Employment.employee_id == event.employee_id)
+    kind, regular_on, left_on = session().execute(terms).one_or_none() or (None, None, None)
+    return {**found, "from_employment_type": kind, "before_day": {"regularise": regular_on, "leave": left_on}.get(event.kind)}
+
+
+def _note_before(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
+    for name, value in _before(event).items():
+        setattr(grade if name == "from_grade_id" else event, name, value)
     if event.kind == "promotion":
         event.department_id = event.from_department_id
+
+
+def _as_submitted(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
+    """Who approves agrees to what was read. Raises Refusal naming what is not any more as it was at the submission."""
+    now = _before(event)
+    other = [n for n, value in now.items() if getattr(grade if n == "from_grade_id" else event, n) != value]
+    if other:
+        what = listed(_said(n) for n in other)
+        words = _("Changed since the submission: %(what)s. Reject it, so that HR looks at it again and submits it anew.", what=what)
+        raise Refusal(words, code="before_changed")
+
+
+def _said(name: str) -> str:
+    model = EmployeeEventGrade if name == "from_grade_id" else EmployeeEvent
+    return str(getattr(model, name).info["label"])
 
 
 # ------------------------------------------------------------------ possible or not
 def _check(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
     """Raises Refusal or Invalid when the change could not take effect as things are planned now."""
     day, place = event.effective_on, place_of(event, grade)
+    _alone(event)
     if event.employee_id is None:
         kind = event.employment_type or "regular"
         found = problems_of(
@@ -164,9 +205,9 @@ def _check(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
         )  # fmt: skip
         if found:
             raise Invalid(found)
-        check_place(None, place, day)
+        check_place(None, place, lasting(day, None))
         return
-    employee = session().get_one(Employee, event.employee_id)
+    employee = employee_of(event)
     match event.kind:
         case "regularise":
             check_regular(employee, day)
@@ -178,8 +219,23 @@ def _check(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
         case "rehire":
             check_rehire(employee, day, **place)
         case "correction":
-            entry_of(event)
-            check_place(employee.user_id, place)
+            check_correction(entry_of(event), **place)
+
+
+def _alone(event: EmployeeEvent) -> None:
+    """One end of probation, departure and return at a time, and one transfer or promotion per day. Raises Refusal naming the other."""
+    c = EmployeeEvent
+    if event.kind in ("regularise", "leave", "rehire"):
+        same = c.kind == event.kind
+    elif event.kind in ("transfer", "promotion"):
+        same = c.kind.in_(("transfer", "promotion")) & (c.effective_on == event.effective_on)
+    else:
+        return
+    others = (c.employee_id == event.employee_id) & (c.id != event.id if event.id is not None else true())
+    number = session().scalar(select(c.number).where(same, others, c.state.in_(("submitted", "approved"))).order_by(c.id).limit(1))
+    if number is not None:
+        words = _("%(number)s about the same is still open for this person; have it decided or cancel it first.", number=number)
+        raise Refusal(words, code="already_open")
 
 
 @contextmanager
@@ -212,8 +268,9 @@ def cancels(c: Any, v: Any) -> Any:
 
 
 def deciders(event: EmployeeEvent) -> list[int]:
-    """User ids of those who may approve *event*."""
-    return [p for p in with_scope("staff_approval") if p not in (event.created_by, event.submitted_by, event.user_id)]
+    """User ids of those who may approve *event*: whose roles see it by the scope and include approving."""
+    able = people_who("approve", EmployeeEvent.permission_name(), scope="staff_approval")
+    return [p for p in able if p not in (event.created_by, event.submitted_by, event.user_id)]
 
 
 @transition(("draft", "rejected"), "submitted", by=prepares, label=_l("Submit for approval"), tone="primary", icon="send")
@@ -247,7 +304,7 @@ def approve(event: EmployeeEvent, note: str | None) -> None:
     """The change stands: at once when its day is reached, else on its day by itself."""
     grade = grade_of(event)
     lock_employee(event)
-    _note_before(event, grade)
+    _as_submitted(event, grade)
     with _in_words():
         _check(event, grade)
         apply(event, grade)

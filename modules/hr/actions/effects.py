@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from modules.hr import rules
 from modules.hr.actions.employment import (
     assignments_of,
+    check_lasts,
     correct_assignment,
     leave_company,
     make_regular,
@@ -62,8 +63,16 @@ def entry_of(event: EmployeeEvent) -> Assignment:
 
 
 def lock_employee(event: EmployeeEvent) -> Employee | None:
-    """The employee, locked, so that nobody plans at the same time."""
-    return session().get_one(Employee, event.employee_id, with_for_update=True) if event.employee_id is not None else None
+    """The employee, locked, so that nobody plans at the same time. Raises Refusal for somebody whose hiring was taken back."""
+    return employee_of(event, lock=True) if event.employee_id is not None else None
+
+
+def employee_of(event: EmployeeEvent, lock: bool = False) -> Employee:
+    """The employee a change is about. Raises Refusal for somebody whose hiring was taken back."""
+    found = session().get(Employee, event.employee_id, with_for_update=lock or None)
+    if found is None:
+        raise Refusal(_("The hiring of this person was taken back."), code="not_employed")
+    return found
 
 
 # ------------------------------------------------------------------ taking effect
@@ -73,26 +82,21 @@ def apply(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
     if employee is None:
         _hire(event, grade)
         return
+    made: Assignment | None = None
     match event.kind:
         case "regularise":
-            event.before_day = terms_of(employee.id).regular_on
             make_regular(employee, day)
         case "transfer" | "promotion":
             if not only_terms(event, grade):
-                transfer(employee, day, event.reason, **place)
+                made = transfer(employee, day, event.reason, **place)
         case "leave":
-            event.before_day = terms_of(employee.id).left_on
             leave_company(employee, day, None)
         case "rehire":
-            rehire(employee, day, event.reason, **place)
+            made = rehire(employee, day, event.reason, **place)
         case "correction":
-            correct_assignment(entry_of(event), event.reason or "", **place)
-    if event.kind in ("transfer", "promotion", "rehire"):
-        event.assignment_id = _planned(employee.id, day)
-
-
-def _planned(employee_id: int, day: date) -> int | None:
-    return session().scalar(select(Assignment.id).where(Assignment.employee_id == employee_id, Assignment.from_day == day))
+            made = entry_of(event)
+            correct_assignment(made, event.reason or "", **place)
+    event.assignment_id = made.id if made is not None else None
 
 
 def _hire(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
@@ -113,7 +117,8 @@ def _hire(event: EmployeeEvent, grade: EmployeeEventGrade) -> None:
         work_phone=event.work_phone,
     )
     event.user_id = grade.user_id = s.get_one(Employee, event.employee_id).user_id
-    event.assignment_id = _planned(event.employee_id, event.effective_on)
+    (first,) = assignments_of(event.employee_id)
+    event.assignment_id = first.id
 
 
 def due(event: EmployeeEvent, day: date) -> bool:
@@ -142,34 +147,62 @@ def take_effect(day: date, events: Iterable[int] | None = None) -> int:
     return done
 
 
+# ------------------------------------------------------------------ taking it back
 def withdraw(event: EmployeeEvent) -> None:
-    """Takes back what the approval planned."""
-    s = session()
-    assignment = s.get(Assignment, event.assignment_id) if event.assignment_id is not None else None
-    employee = s.get_one(Employee, event.employee_id)
+    """Takes back what the approval planned, and only that. Raises Refusal when it does not stand any more as this change left it."""
+    employee = employee_of(event)
     match event.kind:
         case "hire":
+            _not_needed(event)
             unhire(employee)
         case "regularise":
-            terms_of(employee.id).regular_on = event.before_day
-        case "transfer" | "promotion" if assignment is not None:
-            take_back(assignment)
-        case "rehire":
-            _stay_away(employee, assignment)
+            terms = terms_of(employee.id)
+            if terms.state != "probation" or terms.regular_on != event.effective_on:
+                raise _changed_since()
+            terms.regular_on = event.before_day
+        case "transfer" | "promotion" | "rehire" if _moved(event):
+            take_back(_own_place(event), joins=event.kind == "rehire")
         case "leave":
             _stay(employee, event)
 
 
-def _stay_away(employee: Employee, assignment: Assignment | None) -> None:
-    if assignment is None or assignments_of(employee.id)[-1].id != assignment.id:
-        raise Refusal(_("Only the last planned change can be withdrawn."), code="not_last")
-    assignment.archived_at = func.now()
+def _changed_since() -> Refusal:
+    said = _("What this change planned was changed since; cancel the later change first, or prepare another one.")
+    return Refusal(said, code="changed_since")
+
+
+def _not_needed(event: EmployeeEvent) -> None:
+    """Whoever does not come is not to be transferred either. Raises Refusal naming the change that is still open."""
+    others = (EmployeeEvent.employee_id == event.employee_id) & (EmployeeEvent.id != event.id)
+    number = session().scalar(select(EmployeeEvent.number).where(others, EmployeeEvent.state.in_(("submitted", "approved"))).limit(1))
+    if number is not None:
+        raise Refusal(_("%(number)s is about this person too; cancel it first.", number=number), code="others_open")
+
+
+def _moved(event: EmployeeEvent) -> bool:
+    """Whether the change made a place: not when nothing but the employment type was to change."""
+    grade = grade_of(event)
+    before = (event.from_department_id, event.from_post_id, grade.from_grade_id, event.from_manager_id)
+    return event.kind == "rehire" or tuple(place_of(event, grade).values()) != before
+
+
+def _own_place(event: EmployeeEvent) -> Assignment:
+    """The place this change made, still there and nobody else's. Raises Refusal."""
+    made = session().get(Assignment, event.assignment_id or 0)
+    others = (EmployeeEvent.assignment_id == event.assignment_id) & EmployeeEvent.state.in_(("approved", "effective"))
+    another = session().scalar(select(EmployeeEvent.id).where(others, EmployeeEvent.id != event.id).limit(1))
+    if made is None or (made.employee_id, made.from_day) != (event.employee_id, event.effective_on) or another is not None:
+        raise _changed_since()
+    return made
 
 
 def _stay(employee: Employee, event: EmployeeEvent) -> None:
-    rows = assignments_of(employee.id)
+    rows, terms = assignments_of(employee.id), terms_of(employee.id)
     current = rules.in_force(rows, event.effective_on)
+    if terms.left_on != event.effective_on:
+        raise _changed_since()
     if current is None or rows[-1].id != current.id:
         raise Refusal(_("Only the last planned change can be withdrawn."), code="not_last")
     current.to_day = event.before_day + timedelta(days=1) if event.before_day is not None else None
-    terms_of(employee.id).left_on = event.before_day
+    check_lasts(current)
+    terms.left_on = event.before_day

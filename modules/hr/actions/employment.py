@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -35,23 +36,34 @@ def assignments_of(employee_id: int) -> list[Assignment]:
     return list(session().scalars(select(Assignment).where(Assignment.employee_id == employee_id).order_by(Assignment.from_day)))
 
 
-def check_place(user_id: int | None, place: Mapping[str, int | None], day: date | None = None) -> None:
-    """Department (still there on a coming *day*), post, grade and manager are ones somebody can have. Raises Invalid naming the others."""
+def check_place(user_id: int | None, place: Mapping[str, int | None], day: date, keeps: Assignment | None = None) -> None:
+    """Department, post, grade and manager are ones somebody can have on *day*; the manager of the entry *keeps* may stay, gone or not.
+
+    Raises Invalid naming the others.
+    """
     s = session()
     problems: dict[str, Any] = {}
     post_id, grade_id, manager_id = place.get("post_id"), place.get("grade_id"), place.get("manager_id")
     if s.get(Department, place.get("department_id")) is None:
         problems["department_id"] = _("There is no such department.")
-    elif day is not None and day > today() and not _there_on(place.get("department_id"), day):
+    elif day > today() and not _there_on(place.get("department_id"), day):
         problems["department_id"] = _("The department does not exist on that day.")
     if post_id is not None and s.get(Post, post_id) is None:
         problems["post_id"] = _("There is no such post.")
     if grade_id is not None and s.get(Grade, grade_id) is None:
         problems["grade_id"] = _("There is no such grade.")
-    if manager_id is not None and (manager_id == user_id or s.scalar(select(Employee.id).where(Employee.user_id == manager_id)) is None):
-        problems["manager_id"] = _("Choose another employee.")
+    if manager_id is not None and (keeps is None or manager_id != keeps.manager_id):
+        if manager_id == user_id or s.scalar(select(Employee.id).where(Employee.user_id == manager_id)) is None:
+            problems["manager_id"] = _("Choose another employee.")
+        elif assignment_on(manager_id, day) is None:
+            problems["manager_id"] = _("This person does not work here on that day.")
     if problems:
         raise Invalid(problems)
+
+
+def lasting(day: date, to_day: date | None) -> date:
+    """The day of a place that holds from *day* until *to_day* (not included) for which it has to fit: today while it holds today."""
+    return max(day, today() if to_day is None else min(today(), to_day - timedelta(days=1)))
 
 
 def _there_on(department_id: int | None, day: date) -> bool:
@@ -64,10 +76,10 @@ def check_transfer(employee: Employee, from_day: date, **place: int | None) -> A
     rows = assignments_of(employee.id)
     if any(a.from_day > from_day for a in rows):
         raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
-    check_place(employee.user_id, place, from_day)
     current = rules.in_force(rows, from_day)
     if current is None:
         raise Invalid({"from_day": _("The person does not work here on that day.")})
+    check_place(employee.user_id, place, lasting(from_day, current.to_day))
     if all(getattr(current, k) == v for k, v in place.items()):
         raise Refusal(_("Nothing would change."), code="no_change")
     if current.from_day == from_day:
@@ -75,46 +87,98 @@ def check_transfer(employee: Employee, from_day: date, **place: int | None) -> A
     return current
 
 
-def transfer(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
-    """Another department, post, grade or manager from a day on; on a later day it happens by itself."""
+def transfer(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> Assignment:
+    """Another department, post, grade or manager from a day on; on a later day it happens by itself. Returns the new place."""
     current = check_transfer(employee, from_day, **place)
     s = session()
     end = current.to_day
     current.to_day = from_day
     s.flush()
-    s.add(
-        Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, to_day=end, reason=reason),
-    )
+    new = Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, to_day=end, reason=reason)
+    s.add(new)
     s.flush()
     if from_day <= today():
         apply_due_assignments(today(), [employee.id])
+    return new
 
 
 @operation(by=administers, label=_l("Withdraw"), icon="arrow-back-up", name="withdraw")
 def withdraw_transfer(assignment: Assignment) -> None:
     """A planned change that no employee change stands for (a reorganisation, a take-over of data) is taken back."""
-    event = session().scalar(
-        select(EmployeeEvent).where(EmployeeEvent.assignment_id == assignment.id, EmployeeEvent.state == "approved").limit(1)
-    )
+    event = made_by([assignment])
     if event is not None:
         raise Refusal(_("This was approved as %(number)s; cancel that change instead.", number=event.number or ""), code="by_event")
     take_back(assignment)
 
 
-def take_back(assignment: Assignment) -> None:
-    """The planned *assignment* is gone and the one before goes on. Raises Refusal once it has taken effect or another follows."""
+def made_by(places: Iterable[Assignment]) -> EmployeeEvent | None:
+    """An approved employee change that made, or put right, one of *places*."""
+    ids = [a.id for a in places]
+    known = EmployeeEvent.assignment_id.in_(ids) & EmployeeEvent.state.in_(("approved", "effective"))
+    return session().scalar(select(EmployeeEvent).where(known).order_by(EmployeeEvent.id).limit(1)) if ids else None
+
+
+def take_back(assignment: Assignment, joins: bool = False) -> None:
+    """The planned *assignment* is gone and the place before it goes on; *joins*: the person would come back with it, and does not.
+
+    A reorganisation or a new manager may have split it meanwhile. What came of that belongs to it: it is gone too, or holds for the
+    place that goes on as far as it has what was replaced. Raises Refusal once it has taken effect or another change follows.
+    """
     s = session()
-    rows = assignments_of(assignment.employee_id)
     if assignment.from_day <= today():
         raise Refusal(_("This has already taken effect; transfer the person again instead."), code="in_effect")
-    before = next((a for a in rows if a.to_day == assignment.from_day), None)
-    if before is None or rows[-1].id != assignment.id:
+    rows = assignments_of(assignment.employee_id)
+    last = next((a for a in rows if a.to_day == assignment.from_day), None) if not joins else None
+    parts = [a for a in rows if a.from_day >= assignment.from_day]
+    broken = any(a.to_day != b.from_day for a, b in pairwise(parts))
+    if broken or (last is None and not joins) or made_by(parts[1:]) is not None:
         raise Refusal(_("Only the last planned change can be withdrawn."), code="not_last")
-    end = assignment.to_day
-    assignment.archived_at = func.now()
+    end = parts[-1].to_day
+    goes_on = _going_on(last, parts) if last is not None else []
+    kept = {row.id for row, _wanted in goes_on}
+    for row in parts:
+        if row.id not in kept:
+            row.archived_at = func.now()
     s.flush()
-    before.to_day = end
+    if last is None:
+        return
+    for row, wanted in goes_on:
+        for column, value in wanted.items():
+            setattr(row, column, value)
+        last.to_day, last = row.from_day, row
+    last.to_day = end
+    check_lasts(last)
     s.flush()
+
+
+def _going_on(last: Assignment, parts: list[Assignment]) -> list[tuple[Assignment, dict[str, int | None]]]:
+    """Which of *parts* after the first hold for the place *last* too, and what they then say."""
+    found, was, stays = [], _place_of(parts[0]), _place_of(last)
+    for row in parts[1:]:
+        now = _place_of(row)
+        wanted = {k: now[k] if stays[k] == was[k] else stays[k] for k in PLACE}
+        if wanted != stays:
+            found.append((row, wanted))
+        was, stays = now, wanted
+    return found
+
+
+def _place_of(assignment: Assignment) -> dict[str, int | None]:
+    return {k: getattr(assignment, k) for k in PLACE}
+
+
+def check_lasts(place: Assignment) -> None:
+    """Raises Refusal when the department of a *place* that goes on again ends before it."""
+    c = DepartmentPeriod
+    ends = session().scalars(select(c.to_day).where(c.department_id == place.department_id)).all()
+    if None in ends or not ends:
+        return
+    over = max(d for d in ends if d is not None)
+    if place.to_day is None or place.to_day > over:
+        words = _(
+            "The department where the person would go on working ends on %(day)s; prepare another change instead.", day=f"{over:%Y-%m-%d}"
+        )
+        raise Refusal(words, code="department_ends")
 
 
 @operation(
@@ -125,13 +189,27 @@ def take_back(assignment: Assignment) -> None:
     arguments={"reason": text(_l("Reason"), required=True)},
 )
 def correct_reason(assignment: Assignment, reason: str) -> None:
-    """Puts the words of an entry right. Another place is an employee change of the kind “correction”, which a second person approves."""
+    """Puts the words of an entry right that no employee change stands for (a reorganisation, a take-over of data).
+
+    Words that two people agreed on, and another place, are put right by an employee change of the kind “correction”.
+    """
+    event = made_by([assignment])
+    if event is not None:
+        words = _("This was approved as %(number)s; prepare a correction, which a second person approves.", number=event.number or "")
+        raise Refusal(words, code="by_event")
     assignment.reason = reason
+
+
+def check_correction(assignment: Assignment, **place: int | None) -> None:
+    """Raises Refusal or Invalid when the entry cannot be put right so. What is still to come is cancelled and prepared anew instead."""
+    if assignment.from_day > today() and assignments_of(assignment.employee_id)[0].id != assignment.id:
+        raise Refusal(_("This place is still to come: cancel or withdraw the change and prepare it anew."), code="to_come")
+    check_place(assignment.user_id, place, lasting(assignment.from_day, assignment.to_day), keeps=assignment)
 
 
 def correct_assignment(assignment: Assignment, reason: str, **place: int | None) -> None:
     """Puts right what was entered wrongly; the history keeps what it said before."""
-    check_place(assignment.user_id, place)
+    check_correction(assignment, **place)
     for column, value in {**place, "reason": reason}.items():
         setattr(assignment, column, value)
     session().flush()
@@ -204,16 +282,18 @@ def check_rehire(employee: Employee, from_day: date, **place: int | None) -> Non
         raise Refusal(_("The person works here until then."), code="employed")
     if any(a.to_day is None or a.to_day > from_day for a in assignments_of(employee.id)):
         raise Refusal(_("A later change of this person is already planned; withdraw it first."), code="later_change")
-    check_place(employee.user_id, place, from_day)
+    check_place(employee.user_id, place, lasting(from_day, None))
 
 
-def rehire(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> None:
-    """Somebody who left comes back under the same number; the account opens on that day."""
+def rehire(employee: Employee, from_day: date, reason: str | None, **place: int | None) -> Assignment:
+    """Somebody who left comes back under the same number; the account opens on that day. Returns the new place."""
     check_rehire(employee, from_day, **place)
     s = session()
-    s.add(Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, reason=reason))
+    new = Assignment(employee_id=employee.id, user_id=employee.user_id, **place, from_day=from_day, reason=reason)
+    s.add(new)
     s.flush()
     apply_due_assignments(today(), [employee.id])
+    return new
 
 
 # ------------------------------------------------------------------ what a day brings

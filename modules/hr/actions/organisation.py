@@ -319,8 +319,13 @@ def apply_due_departments(day: date) -> int:
     },
 )
 def appoint(department: Department, user_id: int, kind: str, from_day: date, to_day: date | None) -> None:
-    """Somebody becomes head, deputy or acting head for a period. A new head ends the period of the one before."""
+    """Somebody becomes head, deputy or acting head for a period. A new head ends the period of the one before.
+
+    A head sees and decides for people: nobody gives that to the own account.
+    """
     s = session()
+    if user_id == context().me:
+        raise Invalid({"user_id": _("Nobody appoints themselves; another person of HR does this.")})
     if to_day is not None and to_day <= from_day:
         raise Invalid({"to_day": _("The end must be after the beginning.")})
     if s.scalar(select(Employee.id).where(Employee.user_id == user_id, Employee.active)) is None:

@@ -66,6 +66,10 @@ class Employee(Record):
         """People leave; their entry stays."""
         raise Refusal(_("An employee leaves the company instead; what the person did stays."), code="dated_change")
 
+    def before_restore(self, ctx: Any) -> None:
+        """Only a hiring that was taken back is put away: account name, number and terms are gone with it."""
+        raise Refusal(_("The hiring of this person was taken back; whoever comes after all is hired again."), code="dated_change")
+
     def __str__(self) -> str:
         return self.name
 

@@ -167,7 +167,7 @@ class People(Screen, model=Employee):
             begins, ends = row.values["from_day"], row.values["to_day"]
             when = "future" if begins > today() else "past" if ends is not None and ends <= today() else "now"
             actions = []
-            if prepares():
+            if prepares() and (when != "future" or len(ids) == 1):
                 actions.append({"label": _("Correct"), "href": form_url("correction", record.id, begins)})
             if administers and may("withdraw", Assignment) and when == "future" and row.id not in by_event:
                 actions.append({"label": _("Withdraw"), "url": f"/assignments/{row.id}/withdraw", "version": row.values["version"]})
