@@ -15,7 +15,7 @@ from portal.kernel.db import session, unrestricted
 from portal.kernel.document import Record, User
 from portal.kernel.errors import Conflict, Forbidden, Invalid, NotFound, PortalError, Refusal
 from portal.kernel.events import publish
-from portal.kernel.handover import Kind, giving, in_order, stay
+from portal.kernel.handover import Kind, giving, in_order, stay, why_not
 from portal.kernel.i18n import _
 from portal.kernel.people import works_here
 from security.manager import allowed
@@ -68,12 +68,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Preview:
-    """What somebody answers for on *day*. *seen* stands for exactly this state: what is done must be what was shown."""
+    """What somebody answers for on *day*. *seen* stands for exactly this state: what is done must be what was shown.
+
+    *refusal*: why the viewer may look, but not hand it over; None when it is possible.
+    """
 
     person_id: int
     day: date
     parts: tuple[Part, ...]
     seen: str
+    refusal: str | None = None
 
     @property
     def open(self) -> int:
@@ -89,10 +93,11 @@ def require(verb: str) -> None:
 
 def preview(person_id: int, day: date) -> Preview:
     """What *person_id* answers for from *day* on. Whoever may not see a record gets it in the number only. Raises NotFound."""
+    viewer = context()
     with unrestricted("handing over: what somebody answers for, as ids; the rows are read as the viewer") as s:
         if s.get(User, person_id) is None:
             raise NotFound(_("There is no such person."))
-        found = _found(person_id, day)
+        found, refusal = _found(person_id, day), why_not(person_id, viewer)
     parts = []
     for kind, versions in found:
         seen: Sequence[Any] = ()
@@ -100,7 +105,7 @@ def preview(person_id: int, day: date) -> Preview:
             model = cast(Any, kind.model)
             seen = session().scalars(select(model).where(model.id.in_(list(versions))).order_by(model.id).limit(SHOWN)).all()
         parts.append(Part(kind, len(versions), tuple(seen)))
-    return Preview(person_id, day, tuple(parts), _fingerprint(day, found))
+    return Preview(person_id, day, tuple(parts), _fingerprint(day, found), refusal)
 
 
 Found = list[tuple[Kind, dict[int, int]]]
@@ -143,10 +148,12 @@ def counts(people: Sequence[int], day: date | None = None) -> dict[int, dict[str
 def execute(person_id: int, receivers: Mapping[str, int], day: date, reason: str, seen: str) -> dict[str, int]:
     """Hands everything of the kinds in *receivers* over, from *day* where it has a day and at once elsewhere; how many of each.
 
+    Only of people who leave or have left, see `portal.kernel.handover.objection`: nobody strips colleagues of what is theirs alone.
     All or nothing. Raises Conflict when it is not any more what the preview showed (*seen*), Invalid by `receiver.<kind>`, Refusal.
     """
     require("run")
-    me, reason = context().me or 0, (reason or "").strip()
+    viewer = context()
+    me, reason = viewer.me or 0, (reason or "").strip()
     problems: dict[str, Any] = {}
     if not reason:
         problems["reason"] = _("This is required.")
@@ -171,6 +178,8 @@ def execute(person_id: int, receivers: Mapping[str, int], day: date, reason: str
     done: dict[str, int] = {}
     try:
         with acting():
+            if refused := why_not(person_id, viewer):
+                raise Refusal(refused, code="not_leaving")
             found = _found(person_id, day, lock=True)
             if _fingerprint(day, found) != seen:
                 raise Conflict(_("Meanwhile something changed. Look at it again: nothing was handed over."))

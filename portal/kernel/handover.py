@@ -33,7 +33,10 @@ class Kind:
     names: Callable[[Any], str] | None = None
 
 
+Objection = Callable[[int, Any], Any]
+
 kinds: dict[str, Kind] = {}
+_objections: list[Objection] = []
 stays: dict[tuple[str, str], str] = {}
 """Table and column of the persons nobody takes over from, with the reason."""
 
@@ -66,6 +69,20 @@ def follows(key: str, model: type[Any], column: str, label: Any, what: Any, *, o
 def stay(table: str, reason: str, *columns: str) -> None:
     """Declares person columns of *table* that are never handed over, and why."""
     stays.update({(table, column): reason for column in columns})
+
+
+def objection(f: Objection) -> Objection:
+    """Registers a rule about whose work may be handed over: words why the viewer (a `security.visibility.Context`) may not, or None.
+
+    It reads as the system, so its words must not tell what the viewer may not know.
+    """
+    _objections.append(f)
+    return f
+
+
+def why_not(user_id: int, viewer: Any) -> str | None:
+    """Why *viewer* may not hand over the work of *user_id*; None when nothing is said against it. Reads as the system or in an action."""
+    return next((str(words) for words in (f(user_id, viewer) for f in _objections) if words), None)
 
 
 def in_order() -> list[Kind]:

@@ -24,6 +24,7 @@ def as_json(found: Preview) -> dict[str, Any]:
         "day": found.day,
         "seen": found.seen,
         "open": found.open,
+        "refusal": found.refusal,
         "result": [_part(p) for p in found.parts],
     }
 
@@ -72,7 +73,7 @@ class HandoverEndpoints(Endpoints, at="handovers", name=NAME):
 
     @route("/<int:pk>")
     def get(self, pk: int) -> Response:
-        """What the person answers for; `?day=` from which somebody else does."""
+        """What the person answers for; `?day=` from which somebody else does; `refusal` says why it may not be handed over."""
         return answer(as_json(handover.preview(min(pk, MAX_USER), asked_day(request.args.get("day"), calendar.today()))))
 
     @route("/<int:pk>", methods=("POST",), verb="run")
@@ -104,6 +105,7 @@ SCHEMA: dict[str, Any] = {
         "day": {"type": "string", "format": "date"},
         "seen": _TEXT,
         "open": {"type": "integer"},
+        "refusal": _TEXT | {"nullable": True},
         "result": {"type": "array", "items": {"type": "object", "properties": _PART}},
     },
 }

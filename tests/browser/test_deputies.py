@@ -52,6 +52,11 @@ def test_work_is_handed_over_from_the_persons_page(open_page: Opener, portal: Po
     )
     assert managed
     page = open_page("hr", phone=phone)
+    page.goto(f"/hand-over/{giver}")
+    expect(page.get_by_text("没有已确定的最后工作日")).to_be_visible()
+    expect(page.get_by_role("button", name="移交", exact=True)).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    portal.sql("update hr_employment set left_on = current_date + 5 where user_id = %s", giver)
     page.goto(f"/people/of/{giver}")
     page.get_by_role("region", name="所负责的工作").get_by_role("link", name="移交工作").click()
     row = page.locator("tbody tr").filter(has_text="所管理的项目")

@@ -28,6 +28,11 @@ def taken(seen: dict[str, Any], receiver: int, **more: Any) -> dict[str, Any]:
     return {"day": seen["day"], "seen": seen["seen"], "receiver_id": receiver, "reason": "跳槽"} | more
 
 
+def leaves(superuser: Any, person: int, days: int = 6) -> None:
+    """A last day that two people agreed on."""
+    superuser.execute("update hr_employment set left_on = %s where user_id = %s", [day(days), person])
+
+
 # ------------------------------------------------------------------ the declarations
 def test_every_column_that_names_a_person_is_handed_over_or_said_to_stay(app: Any) -> None:
     """A new column has to answer: declare `@handover`, `follows` or `stay` for it."""
@@ -73,6 +78,60 @@ def test_what_one_may_not_see_is_a_number(client_as, user_id):
     assert client_as("hr").get(f"{API}987654").status_code == 404
 
 
+# ------------------------------------------------------------------ of whom
+def test_nobody_strips_a_colleague_who_stays(fresh_db, client_as, user_id, superuser):
+    """Neither HR nor an administrator takes headships, people and projects from somebody who does not leave."""
+    head, new = user_id("head.rd"), user_id("member.zhao")
+    superuser.execute("update project_project set pm_id = %s where name = 'Project Beta'", [head])
+
+    def held() -> Any:
+        rows = "select user_id, to_day from hr_department_head union all select pm_id, null from project_project order by 1, 2"
+        return superuser.execute(rows).fetchall()
+
+    before = held()
+    for username, words in (("hr", "没有已确定的最后工作日"), ("admin", "只有人力资源可以移交")):
+        client = client_as(username)
+        seen = client.get(f"{API}{head}?day={day(7)}").get_json()
+        assert words in seen["refusal"] and seen["open"] == 2, "looking is possible"
+        got = client.post(f"{API}{head}", json=taken(seen, new))
+        assert (got.status_code, got.get_json()["error"]["code"]) == (409, "not_leaving"), got.text
+        assert words in got.get_json()["error"]["message"]
+        page = client.get(f"/hand-over/{head}").text
+        assert words in page and 'name="receiver"' not in page
+        form = {"day": seen["day"], "seen": seen["seen"], "reason": "x", "receiver": new, "take.project.manager": "1"}
+        assert client.post(f"/hand-over/{head}", data=form).status_code == 409
+    assert held() == before
+    leaves(superuser, head)
+    seen = client_as("admin").get(f"{API}{head}?day={day(7)}").get_json()
+    assert "只有人力资源可以移交" in seen["refusal"], "an administrator does not learn who is about to leave"
+    assert client_as("admin").post(f"{API}{head}", json=taken(seen, new)).status_code == 409
+    seen = client_as("hr").get(f"{API}{head}?day={day(7)}").get_json()
+    assert seen["refusal"] is None
+    assert client_as("hr").post(f"{API}{head}", json=taken(seen, new)).status_code == 200
+
+
+def test_a_closed_account_by_another_than_who_closed_it(fresh_db, client_as, user_id, superuser):
+    """Who closes accounts and is in HR, too, would otherwise do alone what takes two."""
+    chen, hr = user_id("pm.chen"), user_id("hr")
+    superuser.execute(
+        """insert into ab_user_role (id, user_id, role_id)
+           select nextval('ab_user_role_id_seq'), %s, id from ab_role where name = 'system_admin'""",
+        [hr],
+    )
+    superuser.execute("update security_epoch set n = n + 1")
+    both = client_as("hr")
+    assert both.post(f"/api/v1/accounts/{chen}/switch-off", json={"reason": "test"}).status_code == 200
+    seen = both.get(f"{API}{chen}").get_json()
+    assert "由您本人停用" in seen["refusal"]
+    assert both.post(f"{API}{chen}", json=taken(seen, user_id("pm.li"))).status_code == 409
+    assert client_as("admin").post(f"{API}{chen}", json=taken(seen, user_id("pm.li"))).status_code == 409, "still employed: HR only"
+    assert both.post(f"/api/v1/accounts/{chen}/switch-on", json={"reason": "test"}).status_code == 200
+    assert client_as("admin").post(f"/api/v1/accounts/{chen}/switch-off", json={"reason": "test"}).status_code == 200
+    seen = both.get(f"{API}{chen}").get_json()
+    assert seen["refusal"] is None
+    assert both.post(f"{API}{chen}", json=taken(seen, user_id("pm.li"))).status_code == 200
+
+
 # ------------------------------------------------------------------ doing
 def test_everything_goes_in_one_action_before_the_last_day(fresh_db, client_as, user_id, superuser, worker):
     """A head, a team's member and somebody's manager leaves in a week: what has a day changes then, the rest at once."""
@@ -90,6 +149,7 @@ def test_everything_goes_in_one_action_before_the_last_day(fresh_db, client_as, 
     )
     superuser.execute("update notify_warning set assignee_id = %s where key = 'test:5'", [head])
     hr = client_as("hr")
+    leaves(superuser, head)
     seen = hr.get(f"{API}{head}?day={day(7)}").get_json()
     assert {k: n for k, n in counts(seen).items() if k not in ("hr.leaves", "dailyreport.lines")} == {
         "hr.headships": 1, "hr.reports": 2, "project.manager": 1, "project.domain": 1, "project.member": 1, "notify.warnings": 1,
@@ -167,6 +227,7 @@ def test_after_leaving_and_one_receiver_for_each_kind(fresh_db, client_as, user_
 
 def test_changed_between_looking_and_doing(fresh_db, client_as, user_id, superuser):
     chen, hr = user_id("pm.chen"), client_as("hr")
+    leaves(superuser, chen)
     seen = hr.get(f"{API}{chen}").get_json()
     superuser.execute("update project_project set version = version + 1 where name = 'Project Alpha'")
     got = hr.post(f"{API}{chen}", json=taken(seen, user_id("pm.li")))
@@ -183,6 +244,7 @@ def test_changed_between_looking_and_doing(fresh_db, client_as, user_id, superus
 def test_all_or_nothing(fresh_db, client_as, user_id, superuser, monkeypatch):
     """One record that cannot go keeps all of them, also those that went before it."""
     head, hr = user_id("head.rd"), client_as("hr")
+    leaves(superuser, head)
     superuser.execute("update project_project set pm_id = %s where name = 'Project Beta'", [head])
     superuser.execute("update notify_warning set assignee_id = %s where key = 'test:5'", [head])
     seen = hr.get(f"{API}{head}?day={day(5)}").get_json()
@@ -200,6 +262,7 @@ def test_all_or_nothing(fresh_db, client_as, user_id, superuser, monkeypatch):
 
 def test_who_heads_it_already_cannot_take_it(fresh_db, client_as, user_id, superuser):
     head, hr = user_id("head.rd"), client_as("hr")
+    leaves(superuser, head)
     department = superuser.execute("select id from hr_department where code = 'RD'").fetchone()[0]
     superuser.execute("update hr_department_head set to_day = %s where user_id = %s", [day(40), head])
     superuser.execute(
@@ -231,6 +294,7 @@ def test_who_heads_it_already_cannot_take_it(fresh_db, client_as, user_id, super
 )
 def test_refused(client_as, user_id, superuser, change, field):
     chen = user_id("pm.chen")
+    leaves(superuser, chen)
     seen = client_as("hr").get(f"{API}{chen}").get_json()
     given = {k: str(day(v)) if k == "day" else user_id(v) if isinstance(v, str) and k == "receiver_id" else v for k, v in change.items()}
     got = client_as("hr").post(f"{API}{chen}", json=taken(seen, user_id("pm.li")) | given)
@@ -241,6 +305,9 @@ def test_refused(client_as, user_id, superuser, change, field):
 def test_an_administrator_never_takes_it(fresh_db, client_as, user_id, superuser):
     """Handing projects over gives sight of them: never to the own account, and everybody concerned hears of it."""
     chen, admin = user_id("pm.chen"), client_as("admin")
+    leaves(superuser, chen, -1)
+    superuser.execute("update hr_employee set active = false where user_id = %s", [chen])
+    superuser.execute("update ab_user set active = false where id = %s", [chen])
     seen = admin.get(f"{API}{chen}").get_json()
     got = admin.post(f"{API}{chen}", json=taken(seen, user_id("admin")))
     assert got.status_code == 422
@@ -254,6 +321,7 @@ def test_the_page_says_who_it_is_for(client_as, user_id, superuser):
     link = f"/hand-over/{user_id('pm.chen')}"
     assert link in client_as("hr").get(f"/people/{employee}").text
     assert link not in client_as("member.wang").get(f"/people/{employee}").text
+    leaves(superuser, user_id("pm.chen"))
     page = client_as("hr").get(link).text
     assert "陈嘉树" in page and 'name="receiver.project.manager"' in page and 'name="receiver"' in page
     bad = client_as("hr").post(link, data={"day": str(day(0)), "seen": "x", "reason": "", "receiver": user_id("pm.li")})

@@ -12,10 +12,12 @@ from modules.hr.events import HeadAppointed
 from modules.hr.models import Assignment, DepartmentHead, Employee, Employment, Leave
 from portal.kernel.calendar import today
 from portal.kernel.db import session
+from portal.kernel.document import User
 from portal.kernel.errors import Refusal
 from portal.kernel.events import publish
-from portal.kernel.handover import follows, handover, stay
+from portal.kernel.handover import follows, handover, objection, stay
 from portal.kernel.i18n import _, _l
+from portal.web.rolestore import RoleChange
 
 stay("hr_employee", "the person's own record", "user_id")
 stay("hr_employment", "the person's own terms; whose manager somebody is stands in the assignments", "user_id", "manager_id")
@@ -25,6 +27,41 @@ stay("hr_employee_event", "what was proposed and by whom; HR puts an open one ri
      "submitted_by", "decided_by")  # fmt: skip
 stay("hr_employee_event_grade", "the person's own grade", "user_id")
 stay("hr_leave", "the person's own leave, and decisions of the past", "user_id", "decided_by")
+
+
+# ------------------------------------------------------------------ of whom
+@objection
+def only_of_who_leaves(user_id: int, viewer: Any) -> Any:
+    """Of somebody who still works here only HR, and only with a last day, which two people agreed on, or after the account was closed."""
+    asked = (
+        select(User.username, User.active.label("open"), Employee.active.label("works"), Employment.left_on)
+        .outerjoin(Employee, Employee.user_id == User.id)
+        .outerjoin(Employment, Employment.employee_id == Employee.id)
+        .where(User.id == user_id)
+    )
+    found = session().execute(asked).one()
+    if not found.works and (not found.open or (found.left_on is not None and found.left_on < today())):
+        return None
+    if "staff_admin" not in viewer.scopes:
+        # the same words with and without a last day, which only HR knows before it is over
+        return _("This person works here: only HR hands work over, once the last day at work is known.")
+    if found.left_on is not None:
+        return None
+    if found.open:
+        return _(
+            "No last day at work is known for this person, so nothing is handed over. For an absence the person names a deputy; "
+            "another place or manager is a change of the employee; heads are appointed on the page of the department, managers on that "
+            "of the project."
+        )
+    if _closed_by(found.username) == viewer.me:
+        return _("You switched this account off yourself, so somebody else hands the work over.")
+    return None
+
+
+def _closed_by(username: str) -> int | None:
+    c = RoleChange
+    off = select(c.created_by).where(c.what == "switched_off", c.detail.startswith(f"{username}: ", autoescape=True))
+    return session().scalar(off.order_by(c.id.desc()).limit(1))
 
 
 def _lasts(c: Any, day: date) -> Any:

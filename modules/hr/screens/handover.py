@@ -85,7 +85,8 @@ class Handover(Page):
             problem="" if error is None or (isinstance(error, Invalid) and errors) else str(error),
             changed=isinstance(error, Conflict),
             first=today(),
-            may_run=allowed("run", NAME),
+            refusal=found.refusal if allowed("run", NAME) else None,
+            may_run=allowed("run", NAME) and not found.refusal,
         )
         return page, error.http if error is not None else 200
 
