@@ -117,6 +117,7 @@ MAY: dict[str, Words] = {
     "project.ProjectMember.leave_team": manages_team,
     "hr.Employee.change_contact": lambda o, me, row: row["user_id"] == me or hr(o, me, row),
     "hr.Assignment.withdraw": hr,
+    "hr.Assignment.withdraw_together": hr,
     "hr.Assignment.correct": hr,
     "hr.Department.move": hr,
     "hr.Department.rename": hr,

@@ -11,6 +11,7 @@ from portal.kernel.db import Base
 from portal.kernel.document import records
 from portal.kernel.errors import Refusal
 from tests.conformance import clean
+from tests.factories.changes import EVENTS, act, approved
 
 pytestmark = pytest.mark.req("VIS-11", part="hand-over")
 API = "/api/v1/handovers/"
@@ -31,6 +32,11 @@ def taken(seen: dict[str, Any], receiver: int, **more: Any) -> dict[str, Any]:
 def leaves(superuser: Any, person: int, days: int = 6) -> None:
     """A last day that two people agreed on."""
     superuser.execute("update hr_employment set left_on = %s where user_id = %s", [day(days), person])
+
+
+def employee_of(superuser: Any, username: str) -> int:
+    found = "select e.id from hr_employee e join ab_user u on u.id = e.user_id where u.username = %s"
+    return int(superuser.execute(found, [username]).fetchone()[0])
 
 
 # ------------------------------------------------------------------ the declarations
@@ -223,6 +229,78 @@ def test_after_leaving_and_one_receiver_for_each_kind(fresh_db, client_as, user_
     states = dict(superuser.execute("select name, pm_id from project_project where name in ('Project Beta', 'Project Zeta')").fetchall())
     assert states == {"Project Beta": zhao, "Project Zeta": head}, "what is closed stays as it was"
     assert hr.get(f"{API}{head}").get_json()["open"] == 0 and "孙望舒" not in hr.get("/hand-over/").text
+
+
+# ------------------------------------------------------------------ as a whole or not at all
+PLACES = """select a.id, a.manager_id, a.from_day, a.to_day from hr_assignment a join ab_user u on u.id = a.user_id
+             where u.username = %s and a.archived_at is null order by a.from_day"""
+
+
+@pytest.fixture
+def planned(client_as, user_id, superuser):
+    """In a week the head's people go to somebody else; for one of them a transfer under the head was approved for a day after."""
+    head, wang, zhao = user_id("head.rd"), user_id("member.wang"), user_id("member.zhao")
+    superuser.execute("update hr_assignment set manager_id = %s where user_id in (%s, %s)", [head, wang, zhao])
+    superuser.execute("update hr_employment set manager_id = %s where user_id in (%s, %s)", [head, wang, zhao])
+    department = superuser.execute("select id from hr_department where code = 'PLT'").fetchone()[0]
+    event = approved(client_as, "transfer", employee_of(superuser, "member.wang"), department_id=department, effective_on=day(20))
+    before = {who: superuser.execute(PLACES, [who]).fetchall() for who in ("member.wang", "member.zhao")}
+    assert [r[1] for r in before["member.wang"]] == [head, head]
+    leaves(superuser, head)
+    hr = client_as("hr")
+    seen = hr.get(f"{API}{head}?day={day(7)}").get_json()
+    assert counts(seen)["hr.reports"] == 3
+    assert hr.post(f"{API}{head}", json=taken(seen, user_id("pm.li"))).status_code == 200
+    return before, event
+
+
+def test_what_two_agreed_on_is_followed_and_never_overwritten(fresh_db, planned, client_as, user_id, superuser):
+    before, event = planned
+    head, new = user_id("head.rd"), user_id("pm.li")
+    places = superuser.execute(PLACES, ["member.wang"]).fetchall()
+    assert [r[1:] for r in places] == [(head, before["member.wang"][0][2], day(7)), (new, day(7), day(20)), (new, day(20), None)]
+    agreed = before["member.wang"][1]
+    row = superuser.execute("select manager_id, from_day, to_day, archived_at is null from hr_assignment where id = %s", [agreed[0]])
+    assert row.fetchone() == (head, day(20), None, False), "what was approved still says so"
+    hr = client_as("hr")
+    got = act(hr, f"{EVENTS}{event['id']}/cancel", note="不再需要")
+    assert got.status_code == 200, got.text
+    places = superuser.execute(PLACES, ["member.wang"]).fetchall()
+    assert [r[1:] for r in places] == [(head, before["member.wang"][0][2], day(7)), (new, day(7), None)]
+
+
+def test_planned_places_are_withdrawn_together_only(fresh_db, planned, client_as, superuser):
+    """One by one it would be a change of somebody's manager by one person."""
+    before, event = planned
+    hr, zhao = client_as("hr"), superuser.execute(PLACES, ["member.zhao"]).fetchall()
+    first, second = superuser.execute(PLACES, ["member.wang"]).fetchall()[1:]
+    for pk, code in ((zhao[1][0], "as_a_whole"), (first[0], "as_a_whole"), (second[0], "by_event")):
+        got = act(hr, f"/api/v1/assignments/{pk}/withdraw")
+        assert (got.status_code, got.get_json()["error"]["code"]) == (409, code)
+    assert act(hr, f"/api/v1/assignments/{zhao[0][0]}/withdraw-together").status_code == 409, "that one was not planned"
+    page = hr.get(f"/people/{employee_of(superuser, 'member.zhao')}?tab=assignments").text
+    assert f"/assignments/{zhao[1][0]}/withdraw-together" in page and f'/assignments/{zhao[1][0]}/withdraw"' not in page
+    assert act(hr, f"/api/v1/assignments/{zhao[1][0]}/withdraw-together").status_code == 200
+    assert {who: superuser.execute(PLACES, [who]).fetchall() for who in before} == before
+    stands_for = "select assignment_id from hr_employee_event where id = %s"
+    assert superuser.execute(stands_for, [event["id"]]).fetchone()[0] == before["member.wang"][1][0]
+
+
+def test_what_took_effect_or_bears_more_is_not_withdrawn(fresh_db, planned, client_as, user_id, superuser):
+    hr, (_old, new) = client_as("hr"), superuser.execute(PLACES, ["member.zhao"]).fetchall()
+    url = f"/api/v1/assignments/{new[0]}/withdraw-together"
+    leaves(superuser, user_id("pm.li"), 29)
+    seen = hr.get(f"{API}{user_id('pm.li')}?day={day(30)}").get_json()
+    given = taken(seen, user_id("qa"), receiver_id=None, receivers={"hr.reports": user_id("qa")})
+    assert hr.post(f"{API}{user_id('pm.li')}", json=given).status_code == 200
+    refused = act(hr, url)
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (409, "not_last")
+    last = superuser.execute(PLACES, ["member.zhao"]).fetchall()[-1][0]
+    assert act(hr, f"/api/v1/assignments/{last}/withdraw-together").status_code == 200, "what came last goes first"
+    superuser.execute("update hr_assignment set to_day = %s where to_day = %s", [day(0), day(7)])
+    superuser.execute("update hr_assignment set from_day = %s where from_day = %s", [day(0), day(7)])
+    refused = act(hr, url)
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (409, "in_effect")
 
 
 def test_changed_between_looking_and_doing(fresh_db, client_as, user_id, superuser):

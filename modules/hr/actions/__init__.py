@@ -33,6 +33,7 @@ from modules.hr.actions.organisation import (
     people_on,
     rename,
 )
+from modules.hr.actions.plans import withdraw_together
 from modules.hr.actions.rates import rate_of, set_rate, withdraw_rate
 
 __all__ = [
@@ -80,5 +81,6 @@ __all__ = [
     "take_person",
     "transfer",
     "withdraw_rate",
+    "withdraw_together",
     "withdraw_transfer",
 ]

@@ -104,10 +104,13 @@ def transfer(employee: Employee, from_day: date, reason: str | None, **place: in
 
 @operation(by=administers, label=_l("Withdraw"), icon="arrow-back-up", name="withdraw")
 def withdraw_transfer(assignment: Assignment) -> None:
-    """A planned change that no employee change stands for (a reorganisation, a take-over of data) is taken back."""
+    """A planned change that nothing stands for but itself (a take-over of data) is taken back."""
     event = made_by([assignment])
     if event is not None:
         raise Refusal(_("This was approved as %(number)s; cancel that change instead.", number=event.number or ""), code="by_event")
+    if assignment.plan is not None:
+        words = _("This was planned together with others by a hand-over or a merger; it is withdrawn as a whole.")
+        raise Refusal(words, code="as_a_whole")
     take_back(assignment)
 
 

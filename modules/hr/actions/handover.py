@@ -8,6 +8,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import aliased
 
 from modules.hr.actions.employment import apply_due_assignments
+from modules.hr.actions.plans import follow
 from modules.hr.events import HeadAppointed
 from modules.hr.models import Assignment, DepartmentHead, Employee, Employment, Leave
 from portal.kernel.calendar import today
@@ -135,19 +136,11 @@ def _managed(c: Any, people: Sequence[int], day: date) -> list[Any]:
 )
 def take_person(place: Assignment, receiver: int, day: date) -> None:
     """The person has the receiver as manager from *day* on; the receiver themself gets the leaving manager's manager."""
-    s = session()
     manager: int | None = receiver
     if place.user_id == receiver:
-        above = s.scalar(select(Employment.manager_id).where(Employment.user_id == place.manager_id))
+        above = session().scalar(select(Employment.manager_id).where(Employment.user_id == place.manager_id))
         manager = above if above != receiver else None
-    if place.from_day >= day:
-        place.manager_id = manager
-    else:
-        ends, place.to_day = place.to_day, day
-        s.flush()
-        same = {k: getattr(place, k) for k in ("employee_id", "user_id", "department_id", "post_id", "grade_id")}
-        s.add(Assignment(**same, manager_id=manager, from_day=day, to_day=ends))
-    s.flush()
+    follow(place, day, f"handover:{place.manager_id}:{day}", manager_id=manager)
     if day <= today():
         apply_due_assignments(today(), [place.employee_id])
 

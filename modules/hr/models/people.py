@@ -150,6 +150,17 @@ class Assignment(Record):
     from_day: Mapped[date] = mapped_column(info={"label": _l("From")})
     to_day: Mapped[date | None] = mapped_column(info={"label": _l("Until (not included)"), "readonly": True})
     reason: Mapped[str | None] = mapped_column(Text, info={"label": _l("Reason")})
+    plan: Mapped[str | None] = mapped_column(
+        Text, index=True, server_default=FetchedValue(), info={"label": _l("Planned by"), "internal": True, **BY_ACTION}
+    )
+    """What planned it for many people at once: `handover:<person>:<day>` or `merger:<id>`; only taken back as a whole."""
+    replaces_id: Mapped[int | None] = mapped_column(
+        ForeignKey("hr_assignment.id"),
+        index=True,
+        server_default=FetchedValue(),
+        info={"label": _l("Follows"), "internal": True, **BY_ACTION},
+    )
+    """The place that *plan* ended or put away for this one."""
 
     employee: Mapped[Employee] = relationship()
     department: Mapped[Department] = relationship()

@@ -23,6 +23,7 @@ from portal.web.page import Page, route
 from portal.web.rows import Row
 from portal.web.screen import Related, Screen
 from portal.web.sensitivereads import looked
+from security.transitions import action_of
 from security.visibility import changeable, context
 
 CHANGES = Related(
@@ -156,24 +157,36 @@ class People(Screen, model=Employee):
 
     def _assignments(self, record: Employee) -> dict[str, Any]:
         """Where the person worked, works and will work; a planned change may be withdrawn here."""
-        names = ["from_day", "to_day", "department_id", "post_id", "grade_id", "manager_id", "reason", "version"]
+        names = ["from_day", "to_day", "department_id", "post_id", "grade_id", "manager_id", "reason", "version", "plan"]
         ids = session().scalars(select(Assignment.id).where(Assignment.employee_id == record.id).order_by(Assignment.from_day.desc())).all()
         fields = fields_of(Assignment)
         by_event = set(session().scalars(select(EmployeeEvent.assignment_id).where(EmployeeEvent.assignment_id.in_(ids))))
         administers = "staff_admin" in context().scopes
         found = []
         for row in rows.read(Assignment, names, list(ids)):
-            shown = {n: row.display(fields[n]) for n in names if n != "version"}
+            shown = {n: row.display(fields[n]) for n in names if n not in ("version", "plan")}
             begins, ends = row.values["from_day"], row.values["to_day"]
             when = "future" if begins > today() else "past" if ends is not None and ends <= today() else "now"
             actions = []
             if prepares() and (when != "future" or len(ids) == 1):
                 actions.append({"label": _("Correct"), "href": form_url("correction", record.id, begins)})
-            if administers and may("withdraw", Assignment) and when == "future" and row.id not in by_event:
-                actions.append({"label": _("Withdraw"), "url": f"/assignments/{row.id}/withdraw", "version": row.values["version"]})
+            if administers and when == "future" and row.id not in by_event:
+                actions += _withdrawing(row)
             found.append({**shown, "id": row.id, "when": when, "actions": actions})
         html = render_template("hr/assignments.html", rows=found, back=f"/people/{record.id}?tab=assignments")
         return {"key": "assignments", "label": _("Career"), "count": len(found), "html": Markup(html)}  # noqa: S704 - our own template
+
+
+def _withdrawing(row: Row) -> list[dict[str, Any]]:
+    """Taking a planned place back: alone, or with all that a hand-over planned; a merger is taken back on its own page."""
+    plan = row.values["plan"] or ""
+    name = "withdraw_together" if plan.startswith("handover:") else "withdraw"
+    if plan.startswith("merger:") or not may(name, Assignment):
+        return []
+    action = action_of(Assignment, name)
+    url = f"/assignments/{row.id}/{name.replace('_', '-')}"
+    confirm = str(action.confirm) if action.confirm else None
+    return [{"label": str(action.label), "url": url, "version": row.values["version"], "confirm": confirm}]
 
 
 def _readers(user_id: int) -> dict[str, Any]:
