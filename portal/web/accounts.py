@@ -1,5 +1,6 @@
 """Accounts, pages and REST for administrators: find one, see its roles, sign-ins and sessions, switch it off and on (POR-12)."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from portal.kernel.i18n import _, _l, tr
 from portal.web import accountstore, registry, rolestore, words
 from portal.web.access import require, route
 from portal.web.accountstore import AccountView
+from portal.web.describing import PK, Schema, listed, one, operation, query
 from portal.web.fields import fields_of
 from portal.web.page import Page
 from portal.web.resource import Endpoints, answer, object_body
@@ -147,6 +149,27 @@ def _shown(a: AccountView, labels: dict[str, str]) -> dict[str, Any]:
 # -------------------------------------------------------------------- for programs
 class AccountEndpoints(Endpoints, at="accounts", name=NAME):
     """`/api/v1/accounts/`: who can sign in; switching off acts at once. Roles are given under `/api/v1/roles/`."""
+
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """One row."""
+        return {cls.resource_name: SCHEMA}
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """Finding accounts, switching one off and on."""
+        base, tag = cls.route_base, [cls.resource_name]
+        asked = [query(n) for n in ASKED]
+        switches = {"switch-off": ("switch_account_off", _("Switch off")), "switch-on": ("switch_account_on", _("Switch on"))}
+        return {
+            f"{base}/": {"get": operation("list_accounts", _("Accounts"), tag, listed("accounts"), parameters=asked, errors=(400,))},
+            f"{base}/{{pk}}": {"get": operation("get_account", _("Accounts"), tag, one("accounts"), parameters=[PK], errors=(404,))},
+        } | {
+            f"{base}/{{pk}}/{path}": {
+                "post": operation(name, words, tag, one("accounts"), parameters=[PK], body=REASON, errors=(404, 409, 422))
+            }
+            for path, (name, words) in switches.items()
+        }
 
     @route("/")
     def get_list(self) -> Response:

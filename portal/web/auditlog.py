@@ -13,6 +13,7 @@ from portal.kernel.errors import NotFound
 from portal.kernel.i18n import _, _l
 from portal.web import history, rows, words
 from portal.web.access import route
+from portal.web.describing import PK, Schema, listed, one, operation, query
 from portal.web.page import Page
 from portal.web.resource import Endpoints, answer
 from portal.web.trailquery import PAGE, Filters, day, given, moment, table, tables, whole
@@ -129,6 +130,25 @@ FILTERS: Filters = {
 
 class AuditLogEndpoints(Endpoints, at="audit-log", name=trail.NAME):
     """`/api/v1/audit-log/`: entries by record (with its parts), person and period; read only."""
+
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """One row."""
+        return {cls.resource_name: SCHEMA}
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """The entries, one of them, and how the seal stands."""
+        base, tag, anything = cls.route_base, [cls.resource_name], {"type": "object"}
+        possible = "; ".join(f"{column} ({operator})" for column, operator in FILTERS)
+        q = query("q", description=f"filters: {possible}; page_size; after")
+        words = _("Audit log")
+        return {
+            f"{base}/": {"get": operation("list_audit_log", words, tag, listed("audit-log", capped=True), parameters=[q], errors=(400,))},
+            f"{base}/{{pk}}": {"get": operation("get_audit_log", words, tag, one("audit-log"), parameters=[PK], errors=(404,))},
+            f"{base}/verification": {"get": operation("get_audit_verification", _("How the seal stands"), tag, anything)},
+            f"{base}/verify": {"post": operation("verify_audit_log", _("Verify now"), tag, anything, status="202")},
+        }
 
     @route("/")
     def get_list(self) -> Response:

@@ -1,6 +1,6 @@
 """Accounts compared with Keycloak: the dry run, the repair, and what people answer, as pages and for programs (POR-02, HRM-09)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, flash, redirect, request
@@ -12,6 +12,7 @@ from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l
 from portal.web import registry, rows
 from portal.web.access import route
+from portal.web.describing import operation
 from portal.web.page import Page
 from portal.web.resource import API, Resource, answer, object_body
 from portal.web.rows import Row
@@ -32,11 +33,6 @@ PROBLEMS = {
     "too_large": _l("Not compared: single sign-on is switched off, or the realm holds more than the portal reads."),
 }
 TONES = {"created": "info", "enabled": "info", "disabled": "warn", "removed": "warn", "waits": "warn"}
-
-
-# for the OpenAPI document
-BODY: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {"repair": {"type": "boolean", "default": False}}}
-ASKED_FOR: dict[str, Any] = {"type": "object", "properties": {"id": {"type": "integer"}, "state": {"type": "string"}}}
 
 
 def _watches(ctx: Context) -> bool:
@@ -145,6 +141,14 @@ class ComparisonResource(Resource, model=Comparison):
     resource_name = "account-comparisons"
     verbs = ("view",)
     order = ("created_at", "desc")
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Any]]:
+        """Asking for another one."""
+        body = {"type": "object", "additionalProperties": False, "properties": {"repair": {"type": "boolean", "default": False}}}
+        accepted = {"type": "object", "properties": {"id": {"type": "integer"}, "state": {"type": "string"}}}
+        asking = operation("compare_accounts", _("Compare"), [cls.resource_name], accepted, status="202", body=body, errors=(422,))
+        return {f"{cls.route_base}/": {"post": asking}}
 
     @route("/", methods=("POST",), verb="compare")
     def compare(self) -> Response:

@@ -1,5 +1,6 @@
 """Handing over as JSON, for programs and for the page that modules make of it (VIS-11)."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ from portal.kernel.i18n import _
 from portal.web import registry, rows
 from portal.web.access import route
 from portal.web.accountstore import MAX_USER
+from portal.web.describing import PK, Schema, operation, query, ref
 from portal.web.resource import Endpoints, answer, object_body
 from security import handover
 from security.handover import NAME, Part, Preview
@@ -70,6 +72,22 @@ def receivers(given: Any) -> dict[str, int]:
 
 class HandoverEndpoints(Endpoints, at="handovers", name=NAME):
     """`/api/v1/handovers/<user id>`: what somebody answers for, and handing it over in one transaction."""
+
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """What somebody answers for."""
+        return {cls.resource_name: SCHEMA}
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """Looking at what would be handed over, and doing it."""
+        tag, words, day = [cls.resource_name], _("Hand over work"), query("day", {"type": "string", "format": "date"})
+        return {
+            f"{cls.route_base}/{{pk}}": {
+                "get": operation("get_handover", words, tag, ref("handovers"), parameters=[PK, day], errors=(404,)),
+                "post": operation("run_handover", words, tag, {"type": "object"}, parameters=[PK], body=BODY, errors=(404, 409, 422)),
+            }
+        }
 
     @route("/<int:pk>")
     def get(self, pk: int) -> Response:

@@ -43,6 +43,16 @@ class Endpoints(Api):
         cls.class_permission_name = cls.previous_class_permission_name = name
         registry.endpoints[at] = cls
 
+    @classmethod
+    def schemas(cls) -> Mapping[str, Any]:
+        """What its operations refer to by name in the OpenAPI document."""
+        raise NotImplementedError
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Any]]:
+        """Address → method → operation, for the OpenAPI document."""
+        raise NotImplementedError
+
 
 class Resource(Declared, Api):
     """`class ReportLines(Resource, model=ReportLine): resource_name = "daily-report-lines"`."""

@@ -1,5 +1,6 @@
 """Roles for programs: what the pages of administrators do, through the same functions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -9,6 +10,7 @@ from portal.kernel.errors import Conflict, Invalid
 from portal.kernel.i18n import LANGUAGES, _
 from portal.web import rolestore, rows
 from portal.web.access import route
+from portal.web.describing import MATCH, Schema, one, operation
 from portal.web.resource import Endpoints, answer, if_match, object_body
 from security.roles import Epoch
 from security.visibility import acting, context
@@ -18,6 +20,40 @@ MAX_CHANGES = 2000
 
 class RoleEndpoints(Endpoints, at="roles", name="security.Role"):
     """`/api/v1/roles/`: roles by key; If-Match is the count of changes of all roles, which every answer gives as ETag."""
+
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """One row."""
+        return {cls.resource_name: SCHEMA}
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """Roles, their permissions and their people."""
+        base, tag = cls.route_base, [cls.resource_name]
+        key: Schema = {"name": "key", "in": "path", "required": True, "schema": {"type": "string"}}
+        role = one("roles", "string")
+        anything = {"type": "object"}
+        paths: dict[str, dict[str, Schema]] = {
+            f"{base}/": {"get": operation("list_roles", _("Roles and permissions"), tag, anything)},
+            f"{base}/permissions": {"get": operation("list_permissions", _("Permissions"), tag, anything)},
+            f"{base}/differences": {"get": operation("list_role_differences", _("Differences from the standard"), tag, anything)},
+            f"{base}/{{key}}": {
+                "get": operation("get_role", _("Role"), tag, role, parameters=[key], errors=(404,)),
+                "delete": operation("remove_role", _("Remove this role"), tag, anything, parameters=[key, MATCH], errors=(404, 409, 428)),
+            },
+        }
+        for name, (method, path, properties) in WRITES.items():
+            paths.setdefault(f"{base}{path}", {})[method] = operation(
+                name,
+                _("Role"),
+                tag,
+                role,
+                status="201" if name == "create_role" else "200",
+                body={"type": "object", "additionalProperties": False, "properties": properties},
+                parameters=[key, MATCH] if method == "put" else [key] if "{key}" in path else [],
+                errors=(404, 409, 422, 428),
+            )
+        return paths
 
     @route("/")
     def get_list(self) -> Response:

@@ -13,6 +13,7 @@ from portal.kernel.errors import BadRequest
 from portal.kernel.i18n import _, _l
 from portal.web import history, rows, words
 from portal.web.access import route, signed_in
+from portal.web.describing import Schema, listed, operation, query
 from portal.web.page import Page
 from portal.web.resource import Endpoints, answer
 from portal.web.trailquery import PAGE, Filters, day, given, moment, whole
@@ -141,6 +142,20 @@ FILTERS: Filters = {
 class SensitiveReadEndpoints(Endpoints, at="sensitive-reads", name=READS):
     """`/api/v1/sensitive-reads/`: who read what of whom; `mine`: who read one's own data."""
 
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """One row."""
+        return {cls.resource_name: SCHEMA}
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """Everybody's reads, and those of one's own data."""
+        tag, found = [cls.resource_name], listed("sensitive-reads", capped=True)
+        return {
+            f"{cls.route_base}{path}": {"get": operation(name, str(words), tag, found, parameters=[q], errors=(400,))}
+            for name, (path, words, q) in READS_OF.items()
+        }
+
     @route("/")
     def get_list(self) -> Response:
         """Reads, newest first; `next` goes into `after`."""
@@ -215,8 +230,8 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _q(known: str) -> dict[str, Any]:
-    return {"name": "q", "in": "query", "required": False, "schema": {"type": "string"}, "description": f"{known}page_size; after"}
+def _q(known: str) -> Schema:
+    return query("q", description=f"{known}page_size; after")
 
 
 READS_OF: dict[str, tuple[str, Any, dict[str, Any]]] = {

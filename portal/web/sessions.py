@@ -4,7 +4,7 @@ What is shown never holds a token or its hash: the person's database role cannot
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, flash, redirect, request
@@ -17,6 +17,7 @@ from portal.kernel.i18n import _, _l
 from portal.kernel.settings import settings
 from portal.web import registry, rows
 from portal.web.access import MAX_ID, route, signed_in
+from portal.web.describing import PK, Schema, listed, operation, query
 from portal.web.page import Page
 from portal.web.resource import MAX_BULK, Endpoints, answer, object_body
 from security import keycloak, sessions, signins
@@ -270,6 +271,28 @@ class Account(Page):
 # -------------------------------------------------------------------- for programs
 class SessionEndpoints(Endpoints, at="sessions", name=NAME):
     """`/api/v1/sessions/`: the caller's open sessions, everybody's for those who may see them; ending acts at once."""
+
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """One row."""
+        return {cls.resource_name: SCHEMA}
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """Listing sessions, ending them, demanding a new password."""
+        base, tag, anything = cls.route_base, [cls.resource_name], {"type": "object"}
+        asked = [query(n, _ID) for n in ("user_id", "after")]
+        end = _("End session")
+        return {
+            f"{base}/": {
+                "get": operation("list_sessions", _("Open sessions"), tag, listed("sessions", "integer"), parameters=asked, errors=(400,))
+            },
+            f"{base}/{{pk}}/end": {"post": operation("end_session", end, tag, anything, parameters=[PK], errors=(404,))},
+            f"{base}/actions/end": {"post": operation("end_sessions", end, tag, anything, body=MANY, errors=(404, 422))},
+            f"{base}/actions/demand-password": {
+                "post": operation("demand_password", _("Demand a new password"), tag, anything, body=ONE, errors=(409, 422))
+            },
+        }
 
     @route("/", verb="")
     def get_list(self) -> Response:

@@ -8,15 +8,19 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 
 from portal.kernel.i18n import ROOT, listed, tr
 from portal.kernel.settings import settings
+from portal.web import accounts as accounts
 from portal.web import administration as administration
 from portal.web import announcements as announcements
 from portal.web import assets, errors, headers, health, lookup, openapi, preferences, registry, words
+from portal.web import auditlog as auditlog
 from portal.web import comparing as comparing
 from portal.web import delegations as delegations
 from portal.web import erasures as erasures
 from portal.web import home as home
+from portal.web import rolesapi as rolesapi
 from portal.web import signins as signins
 from portal.web import whosees as whosees
+from portal.web import whoseesapi as whoseesapi
 
 
 def install(app: Flask, builder: AppBuilder) -> None:

@@ -1,5 +1,6 @@
 """Who sees what, and why, for programs: the answers of the page."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -8,6 +9,7 @@ from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _, _l
 from portal.web import whosees
 from portal.web.access import route
+from portal.web.describing import Schema, operation
 from portal.web.paging import MAX_SIZE
 from portal.web.resource import Endpoints, answer
 from security.explain import Found, Person
@@ -15,6 +17,21 @@ from security.explain import Found, Person
 
 class VisibilityEndpoints(Endpoints, at="visibility", name=whosees.PERMISSION):
     """`/api/v1/visibility/`: the person by `person_id`, the record by `type` (`project.Project`) and `record` (id or number)."""
+
+    @classmethod
+    def schemas(cls) -> Mapping[str, Schema]:
+        """Why somebody sees something."""
+        return SCHEMAS
+
+    @classmethod
+    def described(cls) -> Mapping[str, Mapping[str, Schema]]:
+        """The three questions."""
+        return {
+            f"{cls.route_base}{path}": {
+                "get": operation(name, str(words), [cls.resource_name], result, parameters=parameters, errors=(404, 422))
+            }
+            for name, (path, words, parameters, result) in READS.items()
+        }
 
     @route("/check")
     def check(self) -> Response:
@@ -55,9 +72,6 @@ def _number(name: str, default: int, most: int) -> int:
 
 
 # -------------------------------------------------------------------- for the OpenAPI document
-Schema = dict[str, Any]
-
-
 def _object(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties}
 
