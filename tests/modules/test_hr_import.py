@@ -174,6 +174,7 @@ def test_people_who_work_here_are_not_moved_past_the_second_person(checked, comm
         ([("A", "甲", "NOWHERE", None, None)], [], {"A": "parent_id"}),
         ([("A", "甲", "HQ", None, "NOBODY")], [], {"A": "head"}),
         ([("A", None, "HQ", None, None)], [], {"A": "name"}),
+        ([("A", "甲" * 2001, "HQ", None, None)], [], {"A": "name"}),
         ([("A", "甲", "HQ", date(2999, 1, 1), None)], [], {"A": "from_day"}),
         ([("A", "甲", "HQ", None, None), ("A", "乙", "HQ", None, None)], [], {"A": "code"}),
         ([("RD", "研发", "BE1", None, None)], [], {"RD": "parent_id"}),

@@ -17,6 +17,7 @@ from portal.lowcode.importing import reading
 SHEET = "xl/worksheets/sheet1.xml"
 HEAD = b'<?xml version="1.0" encoding="UTF-8"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
 TAIL = b"</sheetData></worksheet>"
+MANY = 90
 
 
 def plain(rows=(("code", "name"), ("D1", "一部"))):
@@ -88,6 +89,37 @@ LINK = (
     b' Target="http://127.0.0.1:9/x" TargetMode="External"/>'
     b"</Relationships>"
 )
+
+
+def sheets(sheet, count):
+    """A workbook of *count* sheets with the same content."""
+    names = [f"xl/worksheets/sheet{n}.xml" for n in range(2, count + 1)]
+    rels, types, book = (part(n) for n in ("xl/_rels/workbook.xml.rels", "[Content_Types].xml", "xl/workbook.xml"))
+    kind = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet"
+    more = b"".join(b'<Relationship Id="x%d" Type="%s" Target="/%s"/>' % (n, kind, x.encode()) for n, x in enumerate(names))
+    listed = b"".join(b'<sheet name="s%d" sheetId="%d" r:id="x%d" xmlns:r="%s"/>' % (n, n + 9, n, kind[:-10]) for n in range(len(names)))
+    plus = b"".join(
+        b'<Override PartName="/%s" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>' % x.encode()
+        for x in names
+    )
+    return changed({
+        **dict.fromkeys((SHEET, *names), sheet),
+        "xl/_rels/workbook.xml.rels": rels.replace(b"</Relationships>", more + b"</Relationships>"),
+        "[Content_Types].xml": types.replace(b"</Types>", plus + b"</Types>"),
+        "xl/workbook.xml": book.replace(b"</sheets>", listed + b"</sheets>"),
+    })  # fmt: skip
+
+
+def repeated(text, rows, columns=MANY):
+    """One text of the table of shared ones, in every cell: the file stays small, what comes out of it does not."""
+    shared = f'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>{text}</t></si></sst>'
+    row = b"<row>" + b'<c t="s"><v>0</v></c>' * columns + b"</row>"
+    strings = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    told = b'<Override PartName="/xl/sharedStrings.xml" ContentType="%s"/></Types>' % strings
+    types = part("[Content_Types].xml").replace(b"</Types>", told)
+    return changed({"[Content_Types].xml": types, "xl/sharedStrings.xml": shared.encode(), SHEET: HEAD + row * rows + TAIL})
+
+
 # kind: (how it is made, a word of what the person reads)
 HOSTILE = {
     "empty": (lambda: b"", "empty"),
@@ -129,6 +161,12 @@ HOSTILE = {
     "too many rows": (lambda: plain([("code",)] + [(f"D{n}",) for n in range(reading.MAX_ROWS + 2)]), "rows"),
     "too many columns": (lambda: plain([[f"c{n}" for n in range(reading.MAX_COLUMNS + 5)]]), "columns"),
     "four million cells in a row": (lambda: changed({SHEET: HEAD + b"<row>" + b"<c/>" * 4_000_000 + b"</row>" + TAIL}), "too large"),
+    "a long text in a quarter of a million cells": (lambda: repeated("长" * 2_000, 2_700), "too large"),
+    "more cells than anybody fills": (lambda: sheets(HEAD + (b"<row>" + b"<c><v>1</v></c>" * 95 + b"</row>") * 540 + TAIL, 4), "too large"),
+    "a very wide row": (
+        lambda: changed({SHEET: HEAD + b'<row r="1">' + b"<c><v>1</v></c>" * 16_384 + b"</row>" + TAIL}), "columns"),
+    "a cell beyond the last column": (
+        lambda: changed({SHEET: HEAD + b'<row r="1"><c r="ZZZZZZ1"><v>1</v></c></row>' + TAIL}), "columns|cannot be read|too large"),
     "texts without end": (
         lambda: changed({"xl/sharedStrings.xml": b'<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
                          + b"<si><t>x</t></si>" * 900_000 + b"</sst>"}), ""),
@@ -167,6 +205,29 @@ def test_a_hostile_file_is_refused_quickly_in_little_memory(app, kind):
     # the machine may be busy: what counts is the work it makes
     work = time.process_time() - own + after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert work < 5, f"{work:.1f} s of work, {time.monotonic() - begun:.1f} s in all"
+
+
+@pytest.mark.req("HRM-09", part="xlsx, hostile files")
+def test_the_reader_is_stopped_when_it_says_too_much(app, monkeypatch):
+    """What comes out is counted while it comes: neither all of it is waited for nor held."""
+    data = repeated("x" * 1_900, 2_000, 20)  # 76 MB
+    monkeypatch.setattr(reading, "MAX_OUTPUT", 2_000_000)
+    children, begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.monotonic()
+    tracemalloc.start()
+    with app.test_request_context("/"), pytest.raises(Invalid):
+        reading.read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6_000_000, f"{peak / 1e6:.0f} MB"
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children < 2, time.monotonic() - begun
+
+
+@pytest.mark.req("HRM-09", part="xlsx, cells")
+def test_a_cell_of_more_characters_than_anybody_reads_is_an_error_of_its_row(app):
+    with app.test_request_context("/"):
+        data = repeated("x" * 32_000, 2, 2)
+        uploads.workbook(data)
+        assert reading.read(data)[0].rows == [(n, [{"long": reading.MAX_TEXT}] * 2) for n in (1, 2)]
 
 
 @pytest.mark.req("HRM-09", part="xlsx, cells")

@@ -132,10 +132,7 @@ def _head(sheet: Sheet, grid: Grid, words: Mapping[str, Column]) -> dict[int, Co
 
 def _cell(line: Line, c: Column, cell: Cell) -> None:
     if isinstance(cell, dict):
-        formula = _("The cell holds a formula. Put its value in as text or number.")
-        line.problems[c.name] = (
-            formula if cell.get("formula") else _("The cell holds an error of the spreadsheet: %(what)s.", what=cell["error"])
-        )
+        line.problems[c.name] = _unusable(cell)
         return
     text = (cell or "").strip()
     if not text:
@@ -149,6 +146,14 @@ def _cell(line: Line, c: Column, cell: Cell) -> None:
         line.values[c.name] = c.field.parse(_usual(c, text))
     except FieldError as e:
         line.problems[c.name] = str(e)
+
+
+def _unusable(cell: Mapping[str, Any]) -> Any:
+    if cell.get("formula"):
+        return _("The cell holds a formula. Put its value in as text or number.")
+    if cell.get("long"):
+        return _("At most %(n)s characters.", n=cell["long"])
+    return _("The cell holds an error of the spreadsheet: %(what)s.", what=cell["error"])
 
 
 _DAY = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})\s*日?")
