@@ -22,6 +22,7 @@ from security.roles import BUILT_IN, RoleInfo
 from security.visibility import context
 
 MAX_URL = 1000
+ORDER = {"label": _l("Position in the list"), "min": 0, "max": 9999, "help": _l("Small numbers come first.")}
 ICONS = {
     "apps": _l("Application"),
     "notes": _l("Notes"),
@@ -83,7 +84,9 @@ class Category(Coded):
     __label_plural__ = _l("Application categories")
 
     position: Mapped[int] = mapped_column(
-        Integer, server_default="100", info={"label": _l("Place"), "min": 0, "max": 9999, "help": _l("Small numbers come first.")}
+        Integer,
+        server_default="100",
+        info=ORDER,
     )
 
     def see(c: Any, v: Any) -> Any:
@@ -135,7 +138,9 @@ class Application(Record):
         },
     )
     position: Mapped[int] = mapped_column(
-        Integer, server_default="100", info={"label": _l("Place"), "min": 0, "max": 9999, "help": _l("Small numbers come first.")}
+        Integer,
+        server_default="100",
+        info=ORDER,
     )
     state: Mapped[str] = mapped_column(
         Text,

@@ -75,7 +75,7 @@ class NumberSeries(Record):
 
 
 class Parameter(Record):
-    """The value of a system parameter that differs from its default (POR-12)."""
+    """The value of a system parameter that differs from its default (POR-12); null: the default."""
 
     __tablename__ = "kernel_parameter"
     __label__ = _l("System parameter")

@@ -36,6 +36,11 @@ def series(code: str, pattern: str) -> str:
     return code
 
 
+def standards() -> dict[str, str]:
+    """Series → the pattern that holds where administrators keep none."""
+    return dict(sorted(_declared.items()))
+
+
 def check_pattern(pattern: str) -> None:
     """Raises `Invalid` unless *pattern* has exactly one `{seq}` and only known placeholders."""
     names = [match[1] for match in _PLACEHOLDER.finditer(pattern)]

@@ -1,12 +1,13 @@
 """Settings of this installation (file, environment) and parameters administrators change while it runs."""
 
+import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import event, select
+from sqlalchemy import JSON, event, select
 
 from config import Settings, load
 from portal.kernel.company import Parameter as Stored
@@ -15,6 +16,7 @@ from portal.kernel.errors import Invalid
 from portal.kernel.i18n import _
 
 T = TypeVar("T")
+_KINDS: dict[type, str] = {bool: "bool", int: "integer", Decimal: "decimal", datetime.time: "time"}
 _active: Settings | None = None
 
 
@@ -49,6 +51,11 @@ class Parameter(Generic[T]):
         value = _secret(self.name) if self.secret else _values().get(self.name)
         return self.default if value is None else self.parse(value)
 
+    @property
+    def kind(self) -> str:
+        """Its type in words of the fields: bool, integer, decimal, time or text."""
+        return _KINDS.get(self.default.__class__, "text")
+
     def parse(self, value: Any) -> T:
         """*value* as typed by an administrator or stored.  Raises `Invalid` naming the parameter."""
         try:
@@ -63,11 +70,20 @@ class Parameter(Generic[T]):
         """Store *value*.  The person needs the scope `system`.  Raises `Invalid`."""
         plain = self.parse(value)
         stored = plain if isinstance(plain, bool | int | str | list | dict) else str(plain)
-        row = session().scalars(select(Stored).where(Stored.name == self.name, Stored.archived_at.is_(None))).one_or_none()
+        row = self._stored()
         if row is None:
             session().add(Stored(name=self.name, value=stored, secret=self.secret))
         else:
             row.value = stored
+
+    def reset(self) -> None:
+        """Let the default be in force again: null is stored.  The person needs the scope `system`."""
+        row = self._stored()
+        if row is not None:
+            row.value = None
+
+    def _stored(self) -> Stored | None:
+        return session().scalars(select(Stored).where(Stored.name == self.name, Stored.archived_at.is_(None))).one_or_none()
 
 
 declared: dict[str, Parameter[Any]] = {}
@@ -110,6 +126,12 @@ def _values() -> dict[str, Any]:
             current = (time.monotonic(), dict(rows.tuples().all()))
         _cached = current
     return current[1]
+
+
+def stored_names() -> set[str]:
+    """Names of the parameters that have a value of their own, secrets too; values are not read."""
+    with unrestricted("system parameters") as s:
+        return set(s.scalars(select(Stored.name).where(Stored.archived_at.is_(None), Stored.value != JSON.NULL)))
 
 
 def _secret(name: str) -> Any:

@@ -181,3 +181,90 @@ def test_legal_entities_have_a_credit_code_with_its_check_character(client_as: C
     assert wang.post(entities, json=company | {"code": "X"}).status_code == 403
     assert wang.get("/legal-entities/add").status_code == 403
     assert 'href="/legal-entities/"' in admin.get("/").text and 'href="/legal-entities/"' not in wang.get("/").text
+
+
+@pytest.mark.req("POR-12", part="parameters")
+def test_a_parameter_has_type_default_help_and_history(client_as: Callable[..., Any]) -> None:
+    admin, rest = client_as("admin"), "/api/v1/parameters/"
+    shown = admin.get(f"{rest}notify.test_days").get_json()["result"]
+    assert (shown["type"], shown["default"], shown["value"], shown["stored"]) == ("integer", 3, 3, False)
+    assert admin.put(f"{rest}notify.test_days", json={"value": 7}).get_json()["result"]["value"] == 7
+    assert admin.put(f"{rest}notify.test_days", json={"value": 12}).status_code == 200
+    assert admin.put(f"{rest}notify.test_days", json={"value": 0}).status_code == 422
+    assert admin.put(f"{rest}notify.test_days", json={}).status_code == 422
+    assert admin.put(f"{rest}notify.test_secret", json={"value": "s3cr3t"}).get_json()["result"]["value"] is None
+    back = admin.delete(f"{rest}notify.test_days").get_json()["result"]
+    assert (back["value"], back["stored"]) == (3, False)
+    with system():
+        assert days.get() == 3
+
+    done = [c for c in admin.get(f"{rest}changes").get_json()["result"] if c["name"] == "notify.test_days"]
+    assert [(c["before"], c["after"], c["reset"]) for c in done] == [(12, 3, True), (7, 12, False), (3, 7, False)]
+    assert {c["by_name"] for c in done} == {admin.get("/api/v1/me").get_json()["name"]}
+    for body in (admin.get(rest).text, admin.get(f"{rest}changes").text, admin.get("/parameters/").text):
+        assert "s3cr3t" not in body
+    assert ">12<" in admin.get("/parameters/").text
+
+    chen = client_as("pm.chen")
+    assert {chen.get(rest).status_code, chen.get(f"{rest}changes").status_code, chen.delete(f"{rest}notify.test_days").status_code} == {403}
+    assert admin.get(f"{rest}no.such").status_code == 404
+
+
+@pytest.mark.req("POR-12", part="parameters")
+def test_the_page_lets_the_default_be_in_force_again_and_stores_the_rest(client_as: Callable[..., Any]) -> None:
+    admin = client_as("admin")
+    assert "notify.test_secret" not in admin.post("/parameters/", data={"notify.test_days": "7", "notify.test_secret": "x"}).text
+    assert 'value="notify.test_secret"' in admin.get("/parameters/").text, "a stored secret can be removed"
+    sent = {"notify.test_days": "9", "notify.test_secret": "", "reset": "notify.test_secret"}
+    assert admin.post("/parameters/", data=sent).status_code == 303
+    with system():
+        assert (days.get(), secret.get()) == (9, "")
+    assert 'value="notify.test_secret"' not in admin.get("/parameters/").text
+
+
+@pytest.mark.req("POR-12", part="jobs, queues")
+def test_jobs_and_queue_by_rest(client_as: Callable[..., Any]) -> None:
+    admin, rest = client_as("admin"), "/api/v1/jobs/"
+    listed = admin.get(rest).get_json()["result"]
+    one = next(j for j in listed if j["name"] == "kernel.forget_old_work")
+    assert one["cron"] and one["next_due"] and one["last_due"] is None
+    assert admin.post(f"{rest}{one['name']}/run").status_code == 202
+    work()
+    assert next(j for j in admin.get(rest).get_json()["result"] if j["name"] == one["name"])["last_finished"]
+
+    fails.append(True)
+    with system():
+        outbox.enqueue("test.fragile", {"who": "secret"}, key="broken")
+    with system() as s:
+        s.execute(text("update kernel_outbox set attempts = 100 where key = 'broken'"))
+    work()
+    queue = admin.get(f"{rest}queue").get_json()
+    assert queue["backlog"]["dead"] == 1 and [r["key"] for r in queue["result"]] == ["broken"] and "secret" not in str(queue)
+    fails.clear()
+    assert admin.post(f"{rest}queue/resend", json={"ids": queue["ids"]}).get_json() == {"count": 1}
+    work()
+    assert admin.get(f"{rest}queue").get_json()["backlog"]["dead"] == 0
+
+    assert admin.post(f"{rest}queue/resend", json={"ids": ["x"]}).status_code == 422
+    assert admin.post(f"{rest}no.such/run").status_code == 404
+    for call in (lambda c: c.get(rest), lambda c: c.get(f"{rest}queue"), lambda c: c.post(f"{rest}{one['name']}/run")):
+        assert call(client_as("pm.chen")).status_code == 403
+
+
+def test_looking_at_parameters_is_no_read_of_secrets(client_as: Callable[..., Any]) -> None:
+    admin, noted = client_as("admin"), "select count(*) from audit_entry where op = 'read' and tbl = 'kernel_parameter'"
+    admin.put("/api/v1/parameters/notify.test_secret", json={"value": "s3cr3t"})
+    with system() as s:
+        before = s.scalar(text(noted))
+    for address in ("/parameters/", "/api/v1/parameters/", "/api/v1/parameters/changes"):
+        assert admin.get(address).status_code == 200
+    with system() as s:
+        assert s.scalar(text(noted)) == before
+
+
+@pytest.mark.req("ALL-03")
+def test_number_series_tell_the_patterns_in_force(client_as: Callable[..., Any]) -> None:
+    from portal.kernel.numbering import standards
+
+    page = client_as("admin").get("/number-series/").text
+    assert standards() and all(f"{code} {pattern}" in page for code, pattern in standards().items())

@@ -1,20 +1,12 @@
-"""What administrators keep: legal entities, working calendar, number series, system parameters."""
+"""What administrators keep: legal entities, working calendar, number series."""
 
 from collections.abc import Callable
 from typing import Any
 
-from flask import flash, redirect, request
-
-from portal.kernel import calendar, settings
+from portal.kernel import calendar, numbering
 from portal.kernel.company import NumberSeries, WorkingDay
-from portal.kernel.db import session
 from portal.kernel.document import LegalEntity
-from portal.kernel.errors import Invalid
-from portal.kernel.i18n import _, _l
-from portal.kernel.module import all_modules
-from portal.web.access import route
-from portal.web.administration import LAYERS
-from portal.web.page import Page
+from portal.kernel.i18n import _, listed
 from portal.web.screen import Screen
 from security.visibility import Context
 
@@ -77,69 +69,7 @@ class Series(Screen, model=NumberSeries):
     icon = "list-details"
     order = ("code", "asc")
 
-
-class Parameters(Page):
-    """System parameters with their defaults."""
-
-    name = "kernel.Parameter"
-    route_base = "/parameters"
-    title = _l("System parameters")
-    menu = "Administration"
-    menu_order = 45
-    icon = "settings"
-
-    @route("/")
-    def show(self) -> str:
-        """Every declared parameter."""
-        return self._page({})
-
-    @route("/", methods=("POST",), verb="edit")
-    def save(self) -> Any:
-        """Stores what differs; what cannot be accepted is shown again with the reasons."""
-        problems: dict[str, str] = {}
-        for name, one in settings.declared.items():
-            raw = request.form.get(name)
-            if raw is None and not (isinstance(one.default, bool) and f"{name}__present" in request.form):
-                continue
-            if one.secret and raw == "":
-                continue  # an empty secret keeps the stored one
-            value = bool(raw) if isinstance(one.default, bool) else (raw or "").strip()
-            try:
-                if one.secret or one.parse(value) != one.get():
-                    one.set(value)
-            except Invalid as wrong:
-                problems |= {k: str(v) for k, v in wrong.fields.items()}
-        if problems:
-            session().rollback()
-            return self._page(problems), 422
-        session().flush()
-        flash(_("Saved."), "success")
-        return redirect("/parameters/", 303)
-
-    def _page(self, problems: dict[str, str]) -> str:
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for name, one in sorted(settings.declared.items()):
-            stored = "" if one.secret else one.get()
-            value = request.form.get(name, "") if problems and not isinstance(stored, bool) else stored
-            kind = "bool" if isinstance(one.default, bool) else "integer" if isinstance(one.default, int) else "text"
-            hint = str(one.help) if one.help else ""
-            if not one.secret:
-                hint = " ".join(part for part in (hint, _("Default: %(value)s.", value=one.default)) if part)
-            groups.setdefault(name.partition(".")[0], []).append(
-                {
-                    "name": name,
-                    "label": str(one.label),
-                    "kind": kind,
-                    "value": value,
-                    "display": str(value),
-                    "help": hint,
-                    "error": problems.get(name, ""),
-                    "placeholder": _("Stored; type to replace it") if one.secret else "",
-                    "autocomplete": "off",
-                    "choices": [],
-                    "span": 1,
-                }
-            )
-        titles = {name: str(words) for name, words in LAYERS.items()} | {module.name: str(module.label) for module in all_modules()}
-        sections = [{"title": titles.get(name, name), "fields": fields} for name, fields in groups.items()]
-        return self.render("portal/form.html", sections=sections, action_url="/parameters/", cancel_url="/", version=None, error="")
+    def list_extras(self) -> dict[str, Any]:
+        """Says which patterns hold where none is kept here."""
+        known = listed(f"{code} {pattern}" for code, pattern in numbering.standards().items())
+        return {"subtitle": _("Standard, where none is kept here: %(patterns)s.", patterns=known)}
