@@ -118,7 +118,13 @@ BUILT_IN = (
         "leader",
         "公司领导",
         "Company leader",
-        ("*:project.*", "view:web.*", "view:lowcode.ImportRun", "view,export,approve,reject,cancel:hr.EmployeeEvent"),
+        (
+            "*:project.*",
+            "view:web.*",
+            "view:lowcode.ImportRun",
+            "view,export,approve,reject,cancel:hr.EmployeeEvent",
+            "view,export,approve,reject,cancel:hr.Merger",
+        ),
         ("projects", "projects_admin", "staff_approval"),
     ),
     BuiltInRole(

@@ -62,6 +62,24 @@ class DepartmentRecoded:
 
 
 @dataclass(frozen=True)
+class MergerSubmitted:
+    """A merger of departments waits for its approval by one of *deciders* (user ids)."""
+
+    merger_id: int
+    deciders: list[int]
+
+
+@dataclass(frozen=True)
+class MergerDecided:
+    """A merger is approved, rejected or cancelled (*state*); *concerned* (user ids) hear of what was approved."""
+
+    merger_id: int
+    state: str
+    decided_by: int | None
+    concerned: list[int]
+
+
+@dataclass(frozen=True)
 class HeadAppointed:
     """Somebody answers for a department from *from_day* until *to_day* (not included, None: open)."""
 

@@ -19,6 +19,7 @@ from modules.hr.models import (
     Grade,
     GradeRate,
     Leave,
+    Merger,
     Post,
 )
 from modules.hr.screens import proposing
@@ -49,6 +50,15 @@ class DepartmentResource(Resource, model=Department):
         """The nested departments with heads and headcounts on `?day=` (default today)."""
         day = asked_day()
         return answer({"day": day.isoformat(), "result": chart(day)})
+
+
+class MergerResource(Resource, model=Merger):
+    """Mergers of departments: asked for by `departments/<id>/merge`, approved, rejected and cancelled here."""
+
+    resource_name = "department-mergers"
+    verbs = READ
+    order = ("from_day", "desc")
+    search_columns = ("name", "reason")
 
 
 class DepartmentPeriodResource(Resource, model=DepartmentPeriod):

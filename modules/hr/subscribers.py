@@ -20,8 +20,10 @@ from modules.hr.events import (
     HeadAppointed,
     LeaveDecided,
     LeaveSubmitted,
+    MergerDecided,
+    MergerSubmitted,
 )
-from modules.hr.models import Department, DepartmentHead, Employee, EmployeeEvent, Employment, Leave
+from modules.hr.models import Department, DepartmentHead, Employee, EmployeeEvent, Employment, Leave, Merger
 from portal.kernel.db import session
 from portal.kernel.document import User
 from portal.kernel.errors import Refusal
@@ -88,6 +90,15 @@ notice_kind(
     url="/employee-events/%(id)s",
     tone="warn",
 )
+
+
+for _kind, _label, _title, _tone in (
+    ("hr.merger_submitted", _l("Merger to approve"), _l("A merger of departments waits for your approval: %(name)s"), "warn"),
+    ("hr.merger_approved", _l("Merger approved"), _l("A merger of departments has been approved: %(name)s"), "info"),
+    ("hr.merger_rejected", _l("Merger rejected"), _l("The merger of departments was rejected: %(name)s"), "warn"),
+    ("hr.merger_cancelled", _l("Merger cancelled"), _l("The merger of departments does not happen: %(name)s"), "warn"),
+):
+    notice_kind(_kind, label=_label, title=_title, body=_l("From %(day)s on"), url="/department-mergers/%(id)s", tone=_tone)
 
 
 @employee_finder
@@ -165,6 +176,25 @@ def tell_change(fact: EmployeeEventDecided) -> None:
         return
     _tell(prepared, "hr.change_answered", event)
     _tell({*fact.concerned} - {fact.decided_by} - prepared, "hr.change_approved", event)
+
+
+@on(MergerSubmitted)
+def tell_of_merger(fact: MergerSubmitted) -> None:
+    """Those who may approve hear of it at once."""
+    _tell_merger(fact.deciders, "hr.merger_submitted", session().get_one(Merger, fact.merger_id))
+
+
+@on(MergerDecided)
+def tell_merger(fact: MergerDecided) -> None:
+    """Who asked hears the answer; heads, leaders and all of HR hear of what is approved, and of what is not to be after all."""
+    merger = session().get_one(Merger, fact.merger_id)
+    kind = {"approved": "hr.merger_approved", "rejected": "hr.merger_rejected", "cancelled": "hr.merger_cancelled"}[fact.state]
+    _tell_merger({*fact.concerned, merger.created_by} - {fact.decided_by}, kind, merger)
+
+
+def _tell_merger(receivers: Iterable[int | None], kind: str, merger: Merger) -> None:
+    params = {"name": merger.name, "day": merger.from_day.isoformat(), "id": merger.id}
+    notify([r for r in receivers if r is not None], kind, merger, params, key=f"{kind}:{merger.id}:{merger.version}")
 
 
 @on(EmployeeMoved)

@@ -56,6 +56,11 @@ def approves_change(o: Oracle, me: int, row: Row) -> bool:
     return bool(o.held[me] & {"hr", "leader"}) and me not in (row["created_by"], row["submitted_by"], row["user_id"])
 
 
+def approves_merger(o: Oracle, me: int, row: Row) -> bool:
+    """HR and leaders, never who asked for it."""
+    return bool(o.held[me] & {"hr", "leader"}) and row["created_by"] != me
+
+
 def cancels_change(o: Oracle, me: int, row: Row) -> bool:
     """HR before the approval; after it HR or a leader whom it is not about."""
     if row["state"] in ("draft", "submitted", "rejected"):
@@ -130,6 +135,9 @@ MAY: dict[str, Words] = {
     "hr.EmployeeEvent.approve": approves_change,
     "hr.EmployeeEvent.reject": approves_change,
     "hr.EmployeeEvent.cancel": cancels_change,
+    "hr.Merger.approve": approves_merger,
+    "hr.Merger.reject": approves_merger,
+    "hr.Merger.cancel": lambda o, me, row: bool(o.held[me] & {"hr", "leader"}),
     "hr.Leave.submit": own("user_id"),
     "hr.Leave.approve": answers_leave,
     "hr.Leave.reject": answers_leave,

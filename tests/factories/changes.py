@@ -36,3 +36,25 @@ def approved(client_as: Any, kind: str, employee: int | None = None, *, by: str 
     done = act(client_as(by), f"{EVENTS}{pk}/approve")
     assert done.status_code == 200, done.text
     return dict(done.get_json()["result"], id=pk)
+
+
+MERGERS = "/api/v1/department-mergers/"
+
+
+def asked_to_merge(client: Any, department: int, into: int, day: Any, **more: Any) -> int:
+    """The id of a merger that waits for its approval."""
+    asked = act(client, f"/api/v1/departments/{department}/merge", into_id=into, from_day=str(day), **more)
+    assert asked.status_code == 200, asked.text
+    found = client.get(
+        f"{MERGERS}?q=(filters:!((col:department_id,opr:eq,value:{department}),(col:state,opr:eq,value:submitted)))"
+    ).get_json()
+    (pk,) = found["ids"]
+    return int(pk)
+
+
+def merged(client_as: Any, department: int, into: int, day: Any, *, by: str = "leader", **more: Any) -> int:
+    """A merger that hr asked for and *by* approved; its id."""
+    pk = asked_to_merge(client_as("hr"), department, into, day, **more)
+    done = act(client_as(by), f"{MERGERS}{pk}/approve")
+    assert done.status_code == 200, done.text
+    return pk

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from portal.kernel import calendar
 from portal.kernel.db import unrestricted
 from security import roles
+from tests.factories.mergers import mergers
 
 # username: (family name, given name, department, keys of the roles beside employee)
 PEOPLE: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -167,6 +168,7 @@ def _hr(s: Any, ids: Ids) -> None:
             )
         )
         s.add(hr.EmployeePrivate(employee_id=employee.id, user_id=user, identity_number=f"SECRET-{n:04}", bank_account=f"6222-{n:04}"))
+    mergers(s, ids)
     _changes(s, ids, post.id, grade.id)
     for username, state in (("member.wang", "draft"), ("member.zhao", "submitted"), ("outsider", "approved"), ("pm.chen", "rejected")):
         s.add(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories.changes import EVENTS, act, approved, prepare, submitted
+from tests.factories.changes import EVENTS, act, approved, merged, prepare, submitted
 from tests.modules.test_hr_people import apply_due, department, employee, sql, today
 
 __all__ = ["apply_due", "department", "employee", "sql", "today"]
@@ -116,9 +116,7 @@ class TestRefusedAtApproval:
         hr, day = client_as("hr"), today + timedelta(days=30)
         pk = employee("sales.liu")
         event = submitted(hr, "transfer", pk, department_id=department("BE1"), effective_on=day)
-        url = f"/api/v1/departments/{department('BE1')}/merge"
-        merged = act(hr, url, into_id=department("BE"), from_day=(today + timedelta(days=5)).isoformat())
-        assert merged.status_code == 200, merged.text
+        merged(client_as, department("BE1"), department("BE"), today + timedelta(days=5))
         got = act(client_as("leader"), f"{EVENTS}{event}/approve")
         assert (got.status_code, got.get_json()["error"]["code"]) == (409, "not_possible")
         assert "不存在" in got.get_json()["error"]["message"]

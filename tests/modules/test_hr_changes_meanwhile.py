@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.factories.changes import EVENTS, act, approved, prepare, submitted
+from tests.factories.changes import merged as merge
 from tests.modules.test_hr_people import apply_due, department, employee, sql, today
 
 __all__ = ["apply_due", "department", "employee", "sql", "today"]
@@ -25,13 +26,7 @@ def cancel(client_as):
 @pytest.fixture
 def merged(client_as, department):
     """One department becomes part of another."""
-
-    def run(code, into, day):
-        url = f"/api/v1/departments/{department(code)}/merge"
-        got = act(client_as("hr"), url, into_id=department(into), from_day=day.isoformat())
-        assert got.status_code == 200, got.text
-
-    return run
+    return lambda code, into, day: merge(client_as, department(code), department(into), day)
 
 
 @pytest.mark.req("HRM-02", part="taken back before it takes effect")

@@ -6,6 +6,7 @@ import pytest
 
 from portal.kernel import calendar
 from portal.kernel.db import unrestricted
+from tests.factories.changes import EVENTS, MERGERS, approved, asked_to_merge, merged
 from tests.modules.test_hr_people import act, apply_due, department, employee, sql, today
 
 __all__ = ["apply_due", "department", "employee", "sql", "today"]
@@ -112,8 +113,7 @@ class TestChanges:
         )
         before = flat(chart(hr))
         inside = sql("select count(*) from hr_employee where department_id = :d and active", d=plt)[0][0]
-        got = act(hr, f"{DEPARTMENTS}{plt}/merge", into_id=adm, from_day=today.isoformat(), reason="合并")
-        assert got.status_code == 200, got.text
+        merged(client_as, plt, adm, today, reason="合并")
         now = flat(chart(hr))
         assert plt not in now and now[department("BE")][1] == adm
         assert now[adm][2] == before[adm][2] + before[plt][2]
@@ -125,6 +125,21 @@ class TestChanges:
             d=plt,
             t=today,
         ) == [(0,)]
+
+    def test_no_merger_of_the_past_nor_into_what_is_not_there(self, client_as, department, today, sql, fresh_db):
+        sql("update hr_merger set archived_at = now()")
+        hr = client_as("hr")
+        assert hr.post(DEPARTMENTS, json={"code": "OLD", "name": "旧部门"}).status_code == 201
+        old = department("OLD")
+        sql("update hr_department_period set from_day = :f where department_id = :d", f=today - timedelta(days=9), d=old)
+        merged(client_as, old, department("ADM"), today)
+        merged(client_as, department("SAL"), department("ADM"), today + timedelta(days=9))
+        cases = [("ADM", -1, "from_day"), ("BE", 3, "into_id"), ("PLT", 3, "into_id"), ("SAL", 3, "into_id"), ("SAL", 9, "into_id")]
+        before = sql("select count(*) from hr_merger")
+        for into, target, days, field in [*((c, department(c), n, f) for c, n, f in cases), ("dissolved", old, 3, "into_id")]:
+            got = act(hr, f"{DEPARTMENTS}{department('PLT')}/merge", into_id=target, from_day=str(today + timedelta(days=days)))
+            assert (got.status_code, list(got.get_json()["error"].get("fields", ()))) == (422, [field]), (into, days, got.text)
+        assert sql("select count(*) from hr_merger") == before
 
     def test_a_new_department_and_a_code_in_use(self, client_as, department, fresh_db):
         hr = client_as("hr")
@@ -139,6 +154,94 @@ class TestChanges:
         etag = hr.get(url).headers["ETag"]
         assert hr.put(url, json={"name": "改名"}, headers={"If-Match": etag}).status_code == 422
         assert hr.put(url, json={"parent_id": None}, headers={"If-Match": etag}).status_code == 422
+
+
+PLACES = "select id, department_id, from_day, to_day, manager_id from hr_assignment where archived_at is null order by id"
+PERIODS = "select id, parent_id, from_day, to_day from hr_department_period where archived_at is null order by id"
+HEADS = "select id, user_id, from_day, to_day from hr_department_head where archived_at is null order by id"
+
+
+@pytest.mark.req("HRM-01", part="mergers by two")
+class TestMergersByTwo:
+    def test_nobody_merges_alone(self, client_as, department, today, sql, worker, user_id, fresh_db):
+        hr, plt, before = client_as("hr"), department("PLT"), sql(PLACES)
+        pk = asked_to_merge(hr, plt, department("ADM"), today, reason="合并")
+        assert sql(PLACES) == before, "asking changes nothing"
+        worker()
+        told = "select u.username from notify_notice n join ab_user u on u.id = n.receiver_id where n.kind = :k"
+        assert {r[0] for r in sql(told, k="hr.merger_submitted")} == {"leader"}
+        twice = act(hr, f"{DEPARTMENTS}{plt}/merge", into_id=department("ADM"), from_day=str(today))
+        assert (twice.status_code, twice.get_json()["error"]["code"]) == (409, "already_open")
+        assert act(hr, f"{MERGERS}{pk}/approve").status_code == 403
+        assert sql(PLACES) == before
+        leader = client_as("leader")
+        assert "部门 PLT → 部门 ADM" in leader.get("/department-mergers/?f.state=submitted").text
+        assert f"/department-mergers/{pk}" in leader.get(f"/departments/{plt}").text
+        assert client_as("member.zhao").get(f"{MERGERS}{pk}").status_code == 404
+        assert act(leader, f"{MERGERS}{pk}/approve", note="同意").status_code == 200
+        assert sql(PLACES) != before
+        assert sql("select created_by, decided_by from hr_merger where id = :m", m=pk) == [(user_id("hr"), user_id("leader"))]
+        worker()
+        assert {r[0] for r in sql(told, k="hr.merger_approved")} >= {"hr", "deputy.plt"}, "the heads and everybody in HR"
+        assert client_as("head.rd").get(f"/department-mergers/{pk}").status_code == 200
+
+    def test_with_nobody_else_it_cannot_be_asked_for(self, client_as, department, today, sql, fresh_db):
+        sql("delete from ab_user_role where role_id = (select id from ab_role where name = 'leader')")
+        got = act(client_as("hr"), f"{DEPARTMENTS}{department('PLT')}/merge", into_id=department("ADM"), from_day=str(today))
+        assert (got.status_code, got.get_json()["error"]["code"]) == (409, "no_approver")
+
+    def test_rejected_and_asked_for_again(self, client_as, department, today, sql, fresh_db):
+        hr, before = client_as("hr"), sql(PLACES)
+        pk = asked_to_merge(hr, department("PLT"), department("ADM"), today)
+        assert act(client_as("leader"), f"{MERGERS}{pk}/reject").status_code == 422, "not without a reason"
+        assert act(client_as("leader"), f"{MERGERS}{pk}/reject", note="太早").status_code == 200
+        assert asked_to_merge(hr, department("PLT"), department("ADM"), today) != pk
+        assert sql(PLACES) == before
+
+    def test_the_day_has_passed_before_anybody_approved(self, client_as, department, today, sql, fresh_db):
+        pk = asked_to_merge(client_as("hr"), department("PLT"), department("ADM"), today)
+        sql("update hr_merger set from_day = :d where id = :m", d=today - timedelta(days=1), m=pk)
+        got = act(client_as("leader"), f"{MERGERS}{pk}/approve")
+        assert (got.status_code, got.get_json()["error"]["code"]) == (409, "not_possible")
+
+    def test_planned_it_is_withdrawn_as_a_whole_only(self, client_as, department, employee, today, sql, user_id, fresh_db):
+        """People, what was approved for later, departments below and heads: all as before, or nothing."""
+        hr, plt, adm, day = client_as("hr"), department("PLT"), department("ADM"), today + timedelta(days=20)
+        sql("insert into hr_department_head (department_id, user_id, kind, from_day) values (:d, :u, 'deputy', :f)",
+            d=plt, u=user_id("qa"), f=day + timedelta(days=5))  # fmt: skip
+        event = approved(client_as, "transfer", employee("qa"), department_id=plt, effective_on=day + timedelta(days=10))
+        before = sql(PLACES), sql(PERIODS), sql(HEADS)
+        pk = merged(client_as, plt, adm, day)
+        then = flat(chart(hr, day))
+        assert plt not in then and then[department("BE")][1] == adm and then[adm][2] > flat(chart(hr))[adm][2]
+        ours = sql("select id, user_id from hr_assignment where plan = :p and archived_at is null", p=f"merger:{pk}")
+        assert ours
+        for row, person in ours:
+            got = act(hr, f"/api/v1/assignments/{row}/withdraw")
+            code = "by_event" if person == user_id("qa") else "as_a_whole"
+            assert (got.status_code, got.get_json()["error"]["code"]) == (409, code)
+            assert act(hr, f"/api/v1/assignments/{row}/withdraw-together").status_code == 409
+        assert act(hr, f"{MERGERS}{pk}/cancel").status_code == 422, "not without a reason"
+        assert act(hr, f"{MERGERS}{pk}/cancel", note="不合并了").status_code == 200
+        assert (sql(PLACES), sql(PERIODS), sql(HEADS)) == before
+        assert sql("select assignment_id from hr_employee_event where id = :e", e=event["id"])[0][0] in {r[0] for r in before[0]}
+        assert act(hr, f"{EVENTS}{event['id']}/cancel", note="不再需要").status_code == 200
+
+    def test_in_effect_it_stays(self, client_as, department, today, sql, fresh_db):
+        pk = merged(client_as, department("PLT"), department("ADM"), today)
+        got = act(client_as("hr"), f"{MERGERS}{pk}/cancel", note="不合并了")
+        assert (got.status_code, got.get_json()["error"]["code"]) == (409, "in_effect")
+
+    def test_who_came_later_moves_on_the_day(self, client_as, department, employee, today, sql, app, fresh_db):
+        from modules.hr.jobs import apply_due
+
+        day = today + timedelta(days=20)
+        merged(client_as, department("PLT"), department("ADM"), day)
+        approved(client_as, "transfer", employee("qa"), department_id=department("PLT"), effective_on=today)
+        with app.app_context(), calendar.freeze(day), unrestricted("test"):
+            apply_due()
+        assert sql("select count(*) from hr_employee where active and department_id = :d", d=department("PLT")) == [(0,)]
+        assert sql("select department_id from hr_employee where id = :e", e=employee("qa")) == [(department("ADM"),)]
 
 
 @pytest.mark.req("VIS-02", part="deputies by period")

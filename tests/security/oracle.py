@@ -223,6 +223,13 @@ class Oracle:
             return False
         return concerned or bool({row["department_id"], row["from_department_id"]} & self.sees_departments(me))
 
+    def _hr_merger(self, me: int, row: Row) -> bool:
+        """HR and who approves; the heads above both departments what was approved, also when it was taken back."""
+        if self.held[me] & {"hr", "leader"}:
+            return True
+        agreed = row["decided_by"] is not None and row["state"] != "rejected"
+        return agreed and bool({row["department_id"], row["into_id"]} & self.sees_departments(me))
+
     def _hr_employee_event_grade(self, me: int, row: Row) -> bool:
         """As the grade of the person: the person, heads above today, HR; and who decides on it."""
         event = next(e for e in self.rows["hr_employee_event"] if e["id"] == row["event_id"])

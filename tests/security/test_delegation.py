@@ -65,7 +65,7 @@ def sight(app: Any, session_as: Any, raw_as: Any, database: Any) -> Callable[[st
 AXES = {
     "projects": {"project_project", "project_state_change", "project_member", "dailyreport_line", "dailyreport_line_text",
                  "notify_warning"},
-    "people": {"hr_employment", "hr_assignment", "hr_leave", "hr_employee_event", "hr_employee_event_grade",
+    "people": {"hr_employment", "hr_assignment", "hr_leave", "hr_employee_event", "hr_employee_event_grade", "hr_merger",
                "dailyreport_report", "dailyreport_comment", "dailyreport_like",
                "dailyreport_line", "dailyreport_line_text", "notify_warning"},
 }  # fmt: skip

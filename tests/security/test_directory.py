@@ -9,11 +9,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from modules.hr.actions import found, hire
+from modules.hr.actions import found, hire, merging
 from modules.hr.actions.employment import correct_assignment, leave_company, rehire
-from modules.hr.actions.merging import merge
 from modules.hr.actions.organisation import move, rename
-from modules.hr.models import Assignment, Department, Employee
+from modules.hr.models import Assignment, Department, Employee, Merger
 from portal.kernel import calendar
 from portal.kernel.db import session
 from security import expected, reconciliation, synchronisation
@@ -189,7 +188,12 @@ def test_the_group_tree_follows(equal: Do, theirs: OwnRealm, worker: Callable[[]
     equal(hired, "liu.suifeng", "E9001", "OLD")
     worker()
     assert theirs.codes("liu.suifeng") == {"OLD"}
-    equal(lambda: merge(unit("OLD"), unit("ADM").id, day(), None))
+
+    def merged() -> None:
+        merging.merge(unit("OLD"), unit("ADM").id, day(), None)
+        merging.approve(session().scalars(select(Merger).where(Merger.department_id == unit("OLD").id)).one(), None)
+
+    equal(merged)
     worker()
     assert theirs.group("OLD") is None
     assert theirs.codes("liu.suifeng") == {"ADM"}

@@ -18,7 +18,7 @@ from modules.hr.actions.employment import (
 from modules.hr.actions.handover import take_headship, take_person
 from modules.hr.actions.joining import EMPLOYED, hire
 from modules.hr.actions.leave import LeaveOn, approve, away, cancel, leave_days, on_leave, reject, submit
-from modules.hr.actions.merging import merge
+from modules.hr.actions.merging import merge, move_late
 from modules.hr.actions.organisation import (
     appoint,
     departments_on,
@@ -65,6 +65,7 @@ __all__ = [
     "make_regular",
     "merge",
     "move",
+    "move_late",
     "on_leave",
     "organisation",
     "people_on",

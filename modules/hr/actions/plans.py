@@ -65,7 +65,7 @@ def take_back_all(plan: str) -> int:
     employees = select(Assignment.employee_id).where(Assignment.plan == plan)
     s.execute(select(Employee.id).where(Employee.id.in_(employees)).order_by(Employee.id).with_for_update())  # nobody plans meanwhile
     rows = list(s.scalars(select(Assignment).where(Assignment.plan == plan).order_by(Assignment.from_day.desc())))
-    if not rows or any(row.from_day <= today() for row in rows):
+    if any(row.from_day <= today() for row in rows):
         raise Refusal(_("This has already taken effect; transfer the person again instead."), code="in_effect")
     _nothing_follows(plan, rows)
     for row in rows:

@@ -6,6 +6,7 @@ time; `Employee`, `Employment` and `Department` hold the copy of today, which a 
 
 from modules.hr.models.changes import EmployeeEvent, EmployeeEventGrade
 from modules.hr.models.leave import Leave
+from modules.hr.models.mergers import Merger
 from modules.hr.models.organisation import Department, DepartmentHead, DepartmentPeriod
 from modules.hr.models.people import IDENTITY_PROBLEMS, Assignment, Employee, EmployeePrivate, Employment
 from modules.hr.models.posts import Grade, GradeRate, Post
@@ -24,5 +25,6 @@ __all__ = [
     "Grade",
     "GradeRate",
     "Leave",
+    "Merger",
     "Post",
 ]

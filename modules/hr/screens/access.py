@@ -12,3 +12,8 @@ def administers(ctx: Context) -> bool:
 def may_import() -> bool:
     """Whether the reader may take the organisation over from a workbook."""
     return allowed("add", "hr.Import") and administers(context())
+
+
+def approves(ctx: Context) -> bool:
+    """Whether the reader asks for or approves what two people of HR or the leaders do together."""
+    return administers(ctx) or "staff_approval" in ctx.scopes

@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import render_template
 from markupsafe import Markup
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from modules.hr import rules
 from modules.hr.actions import departments_on, found, heads_on, organisation, people_on
-from modules.hr.models import Department, DepartmentHead, DepartmentPeriod, Employee
-from modules.hr.screens.access import administers, may_import
+from modules.hr.models import Department, DepartmentHead, DepartmentPeriod, Employee, Merger
+from modules.hr.screens.access import administers, approves, may_import
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.errors import NotFound
@@ -146,7 +146,17 @@ class Departments(Screen, model=Department):
                     argument["value"] = today().isoformat()
                 elif argument["name"] == "name":
                     argument["value"] = record.name
-        return {"actions": actions, "extra_tabs": [self._heads(record)]}
+        return {"actions": actions, "extra_tabs": [self._heads(record)], "side": self._mergers(record)}
+
+    @staticmethod
+    def _mergers(record: Department) -> list[dict[str, Any]]:
+        """Mergers with this department that wait or are approved, for those who may see them. One statement."""
+        c = Merger
+        mine = or_(c.department_id == record.id, c.into_id == record.id)
+        found = session().scalars(select(c).where(mine, c.state.in_(("submitted", "approved"))).order_by(c.from_day.desc()).limit(5))
+        states = fields_of(Merger)["state"].choices
+        listed = [{"label": str(states[m.state]), "value": f"{m.name} · {m.from_day}", "url": f"/department-mergers/{m.id}"} for m in found]
+        return [{"title": _("Mergers"), "rows": listed}] if listed else []
 
     def _heads(self, record: Department) -> dict[str, Any]:
         names = ["user_id", "kind", "from_day", "to_day", "version"]
@@ -167,6 +177,29 @@ class Departments(Screen, model=Department):
             out.append({**shown, "when": when, "page": f"/people/{pages.get(one.values['user_id'])}", "actions": actions})
         html = render_template("hr/heads.html", rows=out, back=f"/departments/{record.id}?tab=heads")
         return {"key": "heads", "label": _("Heads"), "count": len(out), "html": Markup(html)}  # noqa: S704 - our own template
+
+
+class Mergers(Screen, model=Merger):
+    """What is to be merged, was, or was not to be."""
+
+    route_base = "/department-mergers"
+    menu = "People"
+    menu_order = 22
+    icon = "git-merge"
+    title = _l("Mergers of departments")
+    visible = approves
+    list_columns = ("name", "from_day", "state", "created_by", "decided_by")
+    show_columns = ("department", "into", "from_day", "reason", "created_by", "decided_by", "decision_note")
+    search_columns = ("name", "reason")
+    filters = ("state", "department", "into", "from_day")
+    order = ("from_day", "desc")
+    verbs = ("view", "export")
+    tabs = ((_l("To approve"), "f.state=submitted"), (_l("Approved"), "f.state=approved"))
+    empty = {
+        "icon": "git-merge",
+        "title": _l("No mergers yet"),
+        "text": _l("HR asks for one on the page of a department; a second person approves."),
+    }
 
 
 class Heads(Screen, model=DepartmentHead):
