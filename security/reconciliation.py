@@ -171,6 +171,8 @@ def reconcile() -> None:
     with unrestricted("nightly comparison with Keycloak") as s:
         old = delete(Comparison).where(Comparison.created_at < func.now() - KEPT_FOR)
         s.execute(old.execution_options(synchronize_session=False))
+        if s.scalar(select(Comparison.id).where(Comparison.state == "waiting", Comparison.repair).limit(1)) is not None:
+            return  # somebody asked for the same already
         row = Comparison(repair=True)
         s.add(row)
         s.flush()

@@ -170,3 +170,7 @@ def test_asking_twice_compares_once(app: Flask, settings: Settings, client_as: C
     client = client_as("admin")
     first, second = (client.post(RUNS, json={}).get_json()["id"] for _ in range(2))
     assert first == second
+    wanted = client.post(RUNS, json={"repair": True}).get_json()["id"]
+    with app.app_context():
+        reconciliation.reconcile()
+    assert client.get(RUNS).get_json()["result"][0]["id"] == wanted, "the night adds nothing to a repair somebody waits for"
