@@ -38,6 +38,21 @@ def staff() -> str:
     return f"{_HEADED} select e.user_id from hr_employee e join headed on e.department_id = headed.id union select me"  # noqa: S608 - constant text
 
 
+HEARD_OF = 30
+"""Days for which the heads of both departments read an approved change, counted from its day or its approval, whichever is later."""
+_HEARD_OF = f"ev.approved_on is not null and greatest(ev.effective_on, ev.approved_on) > {{today}} - {HEARD_OF}"
+
+
+@context("headed_changes", lend="people")
+def headed_changes() -> str:
+    """Ids of the employee changes to come, and of some time ago, from or to a department *me* heads today; never one about *me*."""
+    heard = f"{_HEARD_OF.format(today='today')} and ev.user_id is distinct from me"
+    return f"""{_HEADED}
+select ev.id from headed join hr_employee_event ev on ev.department_id = headed.id where {heard}
+union
+select ev.id from headed join hr_employee_event ev on ev.from_department_id = headed.id where {heard}"""  # noqa: S608 - constant text
+
+
 # Every headship, past and coming ones too, with the departments it reaches.
 _HEADSHIPS = """
 with recursive below(head, id) as (
@@ -62,6 +77,16 @@ def why_headed_departments() -> str:
     """The headships, each with its subtree."""
     return f"""{_HEADSHIPS}
 select person, department_id as id, via, named, from_day, to_day, source, source_id, counts from headship"""  # noqa: S608 - constant text
+
+
+@explains("headed_changes", _l("changes of employees from or to departments one heads"), **_HEADS)
+def why_headed_changes() -> str:
+    """The headships, each with the changes from and to its subtree."""
+    return f"""{_HEADSHIPS}
+select x.person, ev.id, x.via, x.named, x.from_day, x.to_day, x.source, x.source_id,
+       x.counts and {_HEARD_OF.format(today="cast(:today as date)")} as counts
+  from headship x join hr_employee_event ev on x.department_id in (ev.department_id, ev.from_department_id)
+ where ev.user_id is distinct from x.person"""  # noqa: S608 - constant text
 
 
 @explains("staff", _l("people one answers for"), self=_l("The person's own"), **_HEADS)

@@ -209,7 +209,7 @@ def _changes(s: Any, ids: Ids, post: int, grade: int) -> None:
         if state != "draft":
             event.submitted_by = ids.users[by]
         if state in ("approved", "effective"):
-            event.approved_on, event.decided_by = ids.day(-2), ids.users["leader"]
+            event.approved_on, event.decided_by = event.approved_on or ids.day(-2), ids.users["leader"]
         _add(s, event)
         s.add(hr.EmployeeEventGrade(event_id=event.id, user_id=user, grade_id=grade if new else None, from_grade_id=grade if old else None))
 
@@ -222,6 +222,9 @@ def _changes(s: Any, ids: Ids, post: int, grade: int) -> None:
     change("regularise", "member.wang", "rejected", "hr", "BE1", None)
     change("transfer", "pm.li", "approved", "hr", "PLT", "SAL")
     change("transfer", "outsider", "effective", "hr", "PLT", "SAL", day=-30)
+    change("promotion", "head.rd", "approved", "hr", "RD", "RD")  # about somebody who heads the department it names
+    change("transfer", "member.wang", "effective", "hr", "SAL", "BE1", day=-29, approved_on=ids.day(-40))
+    change("transfer", "pm.chen", "effective", "hr", "SAL", "PLT", day=-300, approved_on=ids.day(-301))  # gone from there long ago
     change("rehire", "leaver", "cancelled", "hr", None, "PLT")
     change("transfer", "deputy.plt", "cancelled", "hr", "SAL", "BE", approved_on=ids.day(-5), decided_by=ids.users["leader"])
     who = {"employee_number": "E8001", "username": "new.person"}

@@ -292,6 +292,35 @@ class TestWhoSees:
         assert head.get(f"{EVENTS}{event}").status_code == 404
         assert "变动" in person.get(f"/people/{employee('member.zhao')}").text
 
+    def test_the_head_before_for_a_month_the_head_of_the_person_always(self, client_as, employee, department, today, sql, fresh_db):
+        event = approved(client_as, "transfer", employee("member.zhao"), department_id=department("SAL"), effective_on=today)["id"]
+        before, now = client_as("head.rd"), client_as("head.sales")
+
+        def seen():
+            return before.get(f"{EVENTS}{event}").status_code, now.get(f"{EVENTS}{event}").status_code
+
+        move = "update hr_employee_event set effective_on = :d, approved_on = :a where id = :e"
+        assert seen() == (200, 200), "both were told, also when it takes effect at once"
+        sql(move, d=today - timedelta(days=90), a=today - timedelta(days=29), e=event)
+        assert seen() == (200, 200)
+        sql(move, d=today - timedelta(days=30), a=today - timedelta(days=90), e=event)
+        assert seen() == (404, 200)
+
+    @pytest.mark.req("VIS-11", part="visibility")
+    def test_a_deputy_reads_of_the_people_but_not_of_who_lets_see(self, client_as, employee, department, today, sql, user_id, fresh_db):
+        sql("insert into security_delegation (giver_id, deputy_id, from_day, to_day, people, reason) values (:g, :d, :a, :b, true, 'x')",
+            g=user_id("head.rd"), d=user_id("outsider"), a=today, b=today + timedelta(days=9))  # fmt: skip
+        day, deputy = today + timedelta(days=5), client_as("outsider")
+        about_head = approved(client_as, "leave", employee("head.rd"), effective_on=day)["id"]
+        about_zhao = approved(client_as, "transfer", employee("member.zhao"), department_id=department("SAL"), effective_on=day)["id"]
+        assert deputy.get(f"{EVENTS}{about_zhao}").status_code == 200
+        assert deputy.get(f"{EVENTS}{about_head}").status_code == 404 == deputy.get(f"/employee-events/{about_head}").status_code
+        assert (
+            client_as("head.rd").get(f"{EVENTS}{about_head}").status_code
+            == 200
+            == client_as("ceo").get(f"{EVENTS}{about_head}").status_code
+        )
+
     def test_the_grade_only_for_who_may_see_the_persons_grade(self, client_as, employee, department, today, sql, apply_due, fresh_db):
         grade, tomorrow = sql("select id from hr_grade limit 1")[0][0], today + timedelta(days=1)
         event = approved(client_as, "transfer", employee("member.zhao"), department_id=department("SAL"), effective_on=tomorrow)

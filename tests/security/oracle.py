@@ -213,7 +213,8 @@ class Oracle:
 
     def _hr_employee_event(self, me: int, row: Row) -> bool:
         """HR prepares and sees them all, but matters of their own only when they prepared them; whoever approves, from the submission on,
-        not their own either; the person concerned and the heads above both departments once it is approved."""
+        not their own either; once it is approved the person concerned and the heads above the person today, and those above both
+        departments until thirty days after it was approved and took effect. Nobody's deputy reads what it says about them."""
         concerned = row["user_id"] == me
         if "hr" in self.held[me] and (not concerned or row["created_by"] == me):
             return True
@@ -221,7 +222,11 @@ class Oracle:
             return True
         if row["approved_on"] is None:
             return False
-        return concerned or bool({row["department_id"], row["from_department_id"]} & self.sees_departments(me))
+        if concerned or self.sees_as_head(me, row["user_id"]):
+            return True
+        heard_of = (self.today - max(row["effective_on"], row["approved_on"])).days < 30
+        places = {row["department_id"], row["from_department_id"]}
+        return heard_of and any(places & self.departments_of(who) for who in {me} | self.lend_to(me, "people") - {row["user_id"]})
 
     def _hr_merger(self, me: int, row: Row) -> bool:
         """HR and who approves; the heads above both departments what was approved, also when it was taken back."""

@@ -83,7 +83,8 @@ def test_own_and_the_chosen_axis_of_the_giver(fresh_db, superuser, user_id, sigh
         assert before[t] <= after[t] <= before[t] | theirs[t]
     # the giver's own rows stay the giver's
     me = user_id(giver)
-    for table, column in (("hr_leave", "user_id"), ("hr_employment", "user_id"), ("dailyreport_report", "author_id")):
+    own_rows = {"hr_leave": "user_id", "hr_employment": "user_id", "dailyreport_report": "author_id", "hr_employee_event": "user_id"}
+    for table, column in own_rows.items():
         own = {r[0] for r in superuser.execute(f"select id from {table} where {column} = %s", [me]).fetchall()}
         assert not (after[table] - before[table]) & own
     for begins, ends in ((1, 9), (-9, 0)):  # not begun; until today, which is not included

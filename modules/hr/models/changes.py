@@ -92,19 +92,12 @@ class EmployeeEvent(Document):
 
     def see(c: Any, v: Any) -> Any:
         """HR, but what concerns themselves only once it is approved or when they prepared it; approvers from the submission on; after the
-        approval the person and the heads above of both departments."""
+        approval the person, the heads above the person today and, for some time, those of both departments."""
         others = c.user_id.is_distinct_from(v.me)
         return or_(
             and_(v.holds("staff_admin"), or_(others, c.created_by == v.me)),
             and_(v.holds("staff_approval"), others, c.state != "draft"),
-            and_(
-                c.approved_on.is_not(None),
-                or_(
-                    c.user_id == v.me,
-                    v.has("headed_departments", c.department_id),
-                    v.has("headed_departments", c.from_department_id),
-                ),
-            ),
+            and_(c.approved_on.is_not(None), or_(v.has("staff", c.user_id), v.has("headed_changes", c.id))),
         )
 
     def change(c: Any, v: Any) -> Any:
