@@ -135,6 +135,29 @@ class TestSplitMeanwhile:
         assert [(r[0], r[1]) for r in rows] == [(department("BE1"), old[0]), (department("BE"), old[0])]
         assert rows[0][3] == rows[1][2] == day + timedelta(days=5) and rows[1][3] is None
 
+    def test_a_plan_for_many_taken_back_afterwards_does_not_bring_it_again(
+        self, client_as, app, employee, department, today, sql, user_id, cancel, fresh_db
+    ):
+        """Promoted, then given another manager by a hand-over from a later day; the promotion is cancelled, then the hand-over."""
+        from modules.hr.actions.handover import take_person
+        from modules.hr.actions.plans import take_back_all
+        from modules.hr.models import Assignment
+        from portal.kernel.db import unrestricted
+
+        pk, day = employee("member.wang"), today + timedelta(days=10)
+        sql("update hr_assignment set manager_id = :m where employee_id = :e", m=user_id("pm.chen"), e=pk)
+        event = approved(client_as, "promotion", pk, grade_id=None, effective_on=day)
+        with app.app_context(), unrestricted("test") as s:
+            place = s.query(Assignment).filter_by(employee_id=pk, from_day=day).one()
+            take_person(place, user_id("pm.li"), day + timedelta(days=5))
+            plan = s.query(Assignment).filter_by(employee_id=pk, from_day=day + timedelta(days=5)).one().plan
+        assert cancel(event).status_code == 200
+        managers = "select manager_id, to_day from hr_assignment where employee_id = :e and archived_at is null order by from_day"
+        assert sql(managers, e=pk) == [(user_id("pm.chen"), day + timedelta(days=5)), (user_id("pm.li"), None)]
+        with app.app_context(), unrestricted("test"):
+            take_back_all(plan)
+        assert sql(managers, e=pk) == [(user_id("pm.chen"), None)]
+
     def test_a_return_goes_with_what_came_of_it(self, client_as, employee, department, today, sql, merged, cancel, fresh_db):
         pk, day = employee("sales.liu"), today + timedelta(days=10)
         approved(client_as, "leave", pk, effective_on=day - timedelta(days=1))

@@ -148,6 +148,8 @@ def take_back(assignment: Assignment, joins: bool = False) -> None:
     for row, wanted in goes_on:
         for column, value in wanted.items():
             setattr(row, column, value)
+        if row.plan is not None:
+            row.replaces_id = last.id  # so that taking the whole plan back does not bring the place taken back here again
         last.to_day, last = row.from_day, row
     last.to_day = end
     check_lasts(last)
