@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from modules.hr.actions import found, hire
 from modules.hr.actions.organisation import covers
 from modules.hr.models import Assignment, Department, DepartmentHead, DepartmentPeriod, Employee, EmployeePrivate, Employment, Grade, Post
-from modules.hr.screens.access import may_import
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.document import User
@@ -187,8 +186,8 @@ people = Sheet(
         column(Employment, "regular_on", required=False, fixed=TERMS, example="2024-06-01"),
         column(Employee, "work_email", example="li.ming@company.example"),
         column(Employee, "work_phone", example="010-1234 5678"),
-        column(EmployeePrivate, "identity_number", offered=_private),
-        column(EmployeePrivate, "bank_account", offered=_private),
+        column(EmployeePrivate, "identity_number", offered=_private, private=True),
+        column(EmployeePrivate, "bank_account", offered=_private, private=True),
     ),
     key="number",
     current=_people,
@@ -196,6 +195,7 @@ people = Sheet(
     change=_change,
     check=_left,
     url="/people/{id}",
+    by_two=True,
 )
 
 importer(
@@ -203,13 +203,14 @@ importer(
     title=_l("Departments and people"),
     sheets=(departments, people),
     permission="hr.Import",
-    may=may_import,
+    scope="staff_admin",
+    approval="staff_approval",
     url="/organisation/",
     told=("leader",),
     notes=(
         _l("Departments: a department may stand above the one it belongs to. A new name, place or head holds from today on."),
         _l(
-            "People: new ones are entered with account, place and terms."
+            "People: new ones are entered with account, place and terms, and a second person approves the import that hires them."
             " Those who work here keep their place, manager, grade and terms: transfer them instead."
         ),
         _l("The company's leaders are told of every import."),

@@ -378,11 +378,15 @@ def _web(s: Any, ids: Ids) -> None:
 def _imports(s: Any, ids: Ids) -> None:
     from portal.lowcode.importing.models import ImportFile, ImportRow, ImportRun
 
-    for username, states in (("hr", ("checked", "done")), ("buyer", ("waiting", "running", "refused", "failed", "cancelled"))):
+    for username, states in (
+        ("hr", ("checked", "submitted", "done")),
+        # sent when they were in HR
+        ("buyer", ("waiting", "submitted", "rejected", "running", "done", "refused", "failed", "cancelled")),
+    ):
         owner = ids.users[username]
         for state in states:
-            told = [ids.users["leader"]] if state == "done" else []
-            run = ImportRun(owner_id=owner, importer="hr.organisation", file_name=f"{state}.xlsx", state=state, reported=told)
+            sent = datetime.now(UTC) if state in ("submitted", "rejected", "running") else None
+            run = ImportRun(owner_id=owner, importer="hr.organisation", file_name=f"{state}.xlsx", state=state, submitted_at=sent)
             pk = _add(s, run).id
             s.add(ImportFile(run_id=pk, owner_id=owner, content=b"PK"))
             s.add(ImportRow(run_id=pk, owner_id=owner, sheet="departments", row=2, key="X", outcome="same"))

@@ -58,14 +58,29 @@ def rows_of(client_as):
 
 
 @pytest.fixture
-def commit(client_as, worker):
-    def run(found):
-        client = client_as("hr")
-        got = client.post(f"{IMPORTS}{found['id']}/commit", headers={"If-Match": str(found["version"])})
+def act(client_as, worker):
+    """Does *action* to an import as somebody; the import afterwards, or the refusal."""
+
+    def run(found, action, username="hr", **arguments):
+        client = client_as(username)
+        got = client.post(f"{IMPORTS}{found['id']}/{action}", json=arguments, headers={"If-Match": str(found["version"])})
         if got.status_code == 200:
             worker()
             return client.get(f"{IMPORTS}{found['id']}").get_json()["result"]
         return got
+
+    return run
+
+
+@pytest.fixture
+def commit(act):
+    """Has a checked import stored: by who sent it, or by the leader when it hires people."""
+
+    def run(found):
+        if not found["needs_approval"]:
+            return act(found, "commit")
+        asked = act(found, "submit")
+        return act(asked, "approve", "leader") if isinstance(asked, dict) else asked
 
     return run
 
@@ -103,10 +118,10 @@ def test_the_dry_run_keeps_nothing_and_the_real_one_everything(checked, commit, 
         (user_id("hr"), f"import:{done['id']}")
     ]
     assert f"导入 {done['id']}" in client_as("hr").get(f"/people/{pk}/history").text
-    # the leader hears of it and may look at the figures, not at the rows
-    assert sql("select count(*) from notify_notice where kind = 'lowcode.imported' and receiver_id = :u", u=user_id("leader")) == [(1,)]
+    # who approved it stands there, and sees what it stored
+    assert (done["owner_id"], done["decided_by"]) == (user_id("hr"), user_id("leader"))
     assert client_as("leader").get(f"/imports/{done['id']}").status_code == 200
-    assert client_as("leader").get(f"{IMPORTS}{done['id']}/rows").get_json()["result"] == []
+    assert len(client_as("leader").get(f"{IMPORTS}{done['id']}/rows").get_json()["result"]) == 5
     assert client_as("pm.chen").get(f"{IMPORTS}{done['id']}").status_code in (403, 404)
     page = client_as("hr").get(f"/imports/{done['id']}?rows=create").text
     assert f"/people/{pk}" in page
@@ -233,6 +248,7 @@ def test_data_that_changed_since_the_check_stops_the_import_whole(checked, commi
     found = checked(SMALL)
     sql("update ab_user set username = 'bai.er' where username = 'outsider'")
     after = commit(found)
+    assert after["decided_by"] is None and after["submitted_at"]
     # whom it hits, and those who refer to that person
     assert (after["state"], after["errors"]) == ("checked", 3) and "变" in after["message"]
     assert sql("select count(*) from hr_department where code like 'NEW%'") == [(0,)]
@@ -246,14 +262,19 @@ def test_a_cancelled_import_keeps_nothing_and_a_worker_that_dies_repeats_nothing
 
     client, found = client_as("hr"), checked(SMALL)
     address = f"{IMPORTS}{found['id']}"
-    begun = client.post(f"{address}/commit", headers={"If-Match": str(found["version"])})
+
+    def begin():
+        asked = client.post(f"{IMPORTS}{found['id']}/submit", headers={"If-Match": str(found["version"])})
+        return client_as("leader").post(f"{IMPORTS}{found['id']}/approve", json={}, headers={"If-Match": asked.headers["ETag"]})
+
+    begun = begin()
     assert client.post(f"{address}/cancel", headers={"If-Match": begun.headers["ETag"]}).status_code == 200
     worker()
     assert client.get(address).get_json()["result"]["state"] == "cancelled"
     assert sql("select count(*) from hr_employee where number like 'N00%'") == [(0,)]
     # stored, but the worker died before it noted so: begun again, nothing happens twice
     found = checked(SMALL)
-    client.post(f"{IMPORTS}{found['id']}/commit", headers={"If-Match": str(found["version"])})
+    assert begin().status_code == 200
     with app.app_context():
         for _time in range(2):
             with unrestricted("test of an import"):
@@ -289,7 +310,7 @@ def test_only_human_resources_import_and_only_the_own_file_is_gone_after_its_tim
 
 
 def test_the_page_refuses_in_words_and_leads_through(client_as, worker, fresh_db):
-    hr = client_as("hr")
+    hr, leader = client_as("hr"), client_as("leader")
     got = hr.post("/imports/hr-organisation/", data={"file": (io.BytesIO(b"MZ" + bytes(500)), "组织.xlsx")})
     assert got.status_code == 422 and "不是工作簿" in got.text
     got = hr.post("/imports/hr-organisation/", data={"file": (io.BytesIO(SMALL), "组织.xlsx")})
@@ -298,9 +319,16 @@ def test_the_page_refuses_in_words_and_leads_through(client_as, worker, fresh_db
     assert "hx-trigger" in hr.get(page).text
     worker()
     checked_page = hr.get(f"{page}/state").text
-    assert "hx-trigger" not in checked_page and "立即导入" in checked_page
-    version = checked_page.split('name="version" value="')[1].split('"')[0]
-    assert hr.post(f"{page}/commit", data={"version": version}).status_code == 303
+    assert "hx-trigger" not in checked_page and "立即导入" not in checked_page and "提交审批" in checked_page
+
+    def version(client):
+        return client.get(page).text.split('name="version" value="')[1].split('"')[0]
+
+    assert hr.post(f"{page}/commit", data={"version": version(hr)}).status_code == 409
+    assert hr.post(f"{page}/submit", data={"version": version(hr)}).status_code == 303
+    assert "批准并导入" not in hr.get(page).text
+    assert page in leader.get("/imports/").text and "批准并导入" in leader.get(page).text
+    assert leader.post(f"{page}/approve", data={"version": version(leader)}).status_code == 303
     worker()
     assert "已导入" in hr.get(page).text and "组织.xlsx" in hr.get("/imports/").text
 

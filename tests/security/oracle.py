@@ -23,7 +23,7 @@ STAFF = {"hr_employment": "user_id", "hr_assignment": "user_id", "hr_leave": "us
          "dailyreport_comment": "report_author_id", "dailyreport_like": "report_author_id"}  # fmt: skip
 PROJECT = {"project_project": "id", "project_state_change": "project_id", "project_member": "project_id"}
 OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify_preference": "user_id", "dailyreport_draft": "author_id",
-       "web_home_layout": "user_id", "lowcode_import_file": "owner_id", "lowcode_import_row": "owner_id"}  # fmt: skip
+       "web_home_layout": "user_id"}  # fmt: skip
 
 EDITED_BY_ROLE = {
     "hr": {
@@ -272,8 +272,21 @@ class Oracle:
         return row["user_id"] == me or bool(self.held[me] & {"system_admin", "security_admin", "auditor"})
 
     def _lowcode_import_run(self, me: int, row: Row) -> bool:
-        """Whoever imports, and the leaders who were told when it was stored."""
-        return row["owner_id"] == me or me in row["reported"]
+        """Whoever of HR sent the file; HR and leaders what was ever submitted, and what is stored."""
+        if row["owner_id"] == me and "hr" in self.held[me]:
+            return True
+        return (row["submitted_at"] is not None or row["state"] == "done") and bool(self.held[me] & {"hr", "leader"})
+
+    def _lowcode_import_row(self, me: int, row: Row) -> bool:
+        """With its import."""
+        return self._lowcode_import_run(me, self._import(row))
+
+    def _lowcode_import_file(self, me: int, row: Row) -> bool:
+        """Whoever of HR sent it, nobody else."""
+        return row["owner_id"] == me and self._lowcode_import_run(me, self._import(row))
+
+    def _import(self, row: Row) -> Row:
+        return next(r for r in self.rows["lowcode_import_run"] if r["id"] == row["run_id"])
 
     def _applications_application(self, me: int, row: Row) -> bool:
         """Those who have one of the roles it names; administrators the whole catalogue."""

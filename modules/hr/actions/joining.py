@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from modules.hr import rules
 from modules.hr.events import EmployeeJoined
-from modules.hr.models import IDENTITY_PROBLEMS, Assignment, Department, Employee, EmployeePrivate, Employment
-from portal.kernel import identifiers
+from modules.hr.models import Assignment, Department, Employee, EmployeePrivate, Employment
+from modules.hr.models.people import identity_problem
 from portal.kernel.calendar import today
 from portal.kernel.db import session
 from portal.kernel.document import LegalEntity
@@ -133,8 +133,8 @@ def problems_of(
         found["department_id"] = _("There is no such department.")
     if employment_type not in Employment.TYPES:
         found["employment_type"] = _("Choose one of the employment types.")
-    if identity_number and (problem := identifiers.identity_number_problem(identity_number, today())):
-        found["identity_number"] = IDENTITY_PROBLEMS[problem]
+    if identity_number and (problem := identity_problem(identity_number, None)):
+        found["identity_number"] = problem
     if regular_on is not None and regular_on < joined_on:
         found["regular_on"] = _("This is before the day of joining.")
     return found

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Text, false, inspect, text, update
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Text, false, inspect, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from modules.hr import rules
@@ -199,6 +199,19 @@ IDENTITY_PROBLEMS = {
 }
 
 
+def identity_problem(number: str, employee_id: int | None) -> Any:
+    """What is wrong with *number* as the identity number of *employee_id* (None: somebody new), in words that name nobody; empty when
+    nothing is."""
+    if problem := identifiers.identity_number_problem(number, today()):
+        return IDENTITY_PROBLEMS[problem]
+    same = select(EmployeePrivate.id).where(EmployeePrivate.identity_number == number.strip().upper())
+    if employee_id is not None:
+        same = same.where(EmployeePrivate.employee_id != employee_id)
+    with session().no_autoflush:
+        taken = session().scalar(same.limit(1)) is not None
+    return _("Another employee has this identity number. Somebody who comes back is hired again instead.") if taken else ""
+
+
 class EmployeePrivate(Record):
     """Identity and bank fields, for the person and HR only."""
 
@@ -221,12 +234,12 @@ class EmployeePrivate(Record):
         return v.holds("staff_admin")
 
     def before_create(self, ctx: Any) -> None:
-        """Numbers have their check characters (HRM-04)."""
+        """Numbers have their check characters (HRM-04) and belong to one person."""
         if not self.identity_number:
             self.identity_number = None
             return
-        if problem := identifiers.identity_number_problem(self.identity_number, today()):
-            raise Invalid({"identity_number": IDENTITY_PROBLEMS[problem]})
+        if problem := identity_problem(self.identity_number, self.employee_id):
+            raise Invalid({"identity_number": problem})
         self.identity_number = self.identity_number.strip().upper()
 
     before_update = before_create

@@ -7,7 +7,7 @@ imports, under their rules; what they refuse becomes the error of the row.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from sqlalchemy import select
 from portal.kernel.db import session
 from portal.web.fields import Field, fields_of
 from security.manager import allowed
+from security.visibility import context
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Column:
 
     *required*: a new row needs it.  *late*: stored after every row of every sheet, because it refers to rows further down.
     *fixed*: why an import may not change the stored value, in words; empty: it may.  *offered*: whether the person gets the column.
+    *private*: its values are shown to nobody but who sent the file, in the file.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Column:
     fixed: Any = ""
     example: str = ""
     offered: Callable[[], bool] | None = None
+    private: bool = False
 
 
 def column(model: type[Any], name: str, **options: Any) -> Column:
@@ -73,7 +76,7 @@ class Sheet:
     *current*: the stored records with these keys, all of them for None, as the person sees them; few statements for any number.
     *create* gets the values of a new row and returns its id; *change* a stored record and the values that differ; *late* an id and
     the values of its late columns that differ.  *check* says what is wrong with a row beyond its cells, by column.
-    *url*: address of a record, with `{id}`.
+    *url*: address of a record, with `{id}`.  *by_two*: new rows need the approval of a second person.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Sheet:
     late: Callable[[int, dict[str, Any]], None] | None = None
     check: Callable[[Mapping[str, Any], Stored | None], Mapping[str, Any]] | None = None
     url: str = ""
+    by_two: bool = False
 
     def offered(self) -> list[Column]:
         """The columns the person may fill."""
@@ -96,21 +100,24 @@ class Sheet:
 class Importer:
     """What can be imported with one file.  *permission*: the view name whose verb `add` a person's role needs.
 
-    *told*: keys of the roles that hear of every import.  *notes*: what to know before one fills the file.
+    *scope*: what the roles of who imports carry; without it nobody reads the own imports of earlier times either.  *approval*: the scope
+    of those who approve what needs a second person, and who see what was stored.  *told*: keys of the roles that hear of every import.
+    *notes*: what to know before one fills the file.
     """
 
     name: str
     title: Any
     sheets: tuple[Sheet, ...]
     permission: str
+    scope: str
+    approval: str
     url: str
     told: tuple[str, ...] = ()
     notes: tuple[Any, ...] = ()
-    may: Callable[[], bool] = field(default=lambda: True)
 
     def allowed(self) -> bool:
         """Whether the person at hand may import this."""
-        return allowed("add", self.permission) and self.may()
+        return allowed("add", self.permission) and self.scope in context().scopes
 
     @property
     def slug(self) -> str:

@@ -5,7 +5,7 @@ the caller's: nothing when a row has an error, nothing when it was a dry run.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -24,6 +24,8 @@ from portal.web import records, rows
 
 Progress = Callable[[int, int], None]
 """Called with the rows done and all of them; may raise to stop the import."""
+HIDDEN = "•••"
+"""In the place of private values."""
 
 
 @dataclass
@@ -36,10 +38,21 @@ class Result:
         """How many rows came out as *outcome*."""
         return sum(line.outcome == outcome for line in self.lines)
 
+    @property
+    def by_two(self) -> bool:
+        """Whether a second person has to approve what it does."""
+        return any(x.outcome == "create" and x.sheet.by_two for x in self.lines)
+
     def fingerprint(self) -> str:
-        """Equal for two runs over the same file that did the same."""
-        said = [(x.sheet.name, x.number, x.outcome, sorted(x.changes.items()), sorted(x.problems.items())) for x in self.lines]
-        return hashlib.sha256(orjson.dumps(said)).hexdigest()
+        """Equal for two runs over the same file that did the same to the same records, which were alike before."""
+        said = [
+            (
+                *(x.sheet.name, x.number, x.outcome, sorted(x.cells.items()), sorted(x.problems.items()), sorted(x.refers.items())),
+                (x.stored.id, sorted(x.stored.values.items())) if x.stored is not None else None,
+            )
+            for x in self.lines
+        ]
+        return hashlib.sha256(orjson.dumps(said, default=str)).hexdigest()
 
 
 def run(importer: Importer, grids: Sequence[Grid], progress: Progress) -> Result:
@@ -125,21 +138,33 @@ def _describe(columns: Sequence[Column], mine: Sequence[Line]) -> None:
     """What each change is in words, the texts of references read at once."""
     for c in columns:
         f = c.field
-        before: dict[int, str] = {}
+        names: dict[int, str] = {}
         if f.target is not None:
             ids = {pk for x in mine if x.stored is not None and (pk := x.stored.values.get(c.name)) is not None}
-            before = rows.labels(f.target, ids) if ids else {}
+            ids |= {pk for x in mine if c.reference is not None and (pk := x.values.get(c.name)) is not None}
+            names = rows.labels(f.target, ids) if ids else {}
         for line in mine:
             if c.name not in line.cells or c.name == line.sheet.key:
                 continue
-            new = line.cells[c.name] if c.reference is not None else f.display(line.values[c.name]) if c.name in line.values else None
+            new = (
+                _referred(line, c, names) if c.reference is not None else f.display(line.values[c.name]) if c.name in line.values else None
+            )
             if new is None:
                 continue
             was = line.stored.values.get(c.name) if line.stored is not None else None
             if line.stored is not None and c.name in line.values and line.values[c.name] == was:
                 continue
-            old = (before.get(was, "") if f.target is not None else f.display(was)) if was is not None else ""
-            line.changes[c.name] = [old, new]
+            old = (names.get(was, "") if f.target is not None else f.display(was)) if was is not None else ""
+            line.changes[c.name] = [HIDDEN if old else "", HIDDEN] if c.private else [old, new]
+
+
+def _referred(line: Line, c: Column, names: Mapping[int, str]) -> str:
+    """The key with the name of what it refers to; which record that is, and what it is called, counts for what was agreed on."""
+    key, pk = line.cells[c.name], line.values.get(c.name)
+    name = names.get(pk, "") if pk is not None else line.waits[c.name].cells.get("name", "") if c.name in line.waits else ""
+    if pk is not None:
+        line.refers[c.name] = [pk, name]
+    return f"{name} · {key}" if name and name != key else key
 
 
 # ------------------------------------------------------------------ storing

@@ -27,11 +27,12 @@ KEEP = parameter(
 def forget_imports() -> None:
     """Deletes files and rows of imports that are over or were given up."""
     s, before = session(), calendar.now() - timedelta(days=KEEP.get())
-    over = or_(ImportRun.ended_at < before, (ImportRun.state.in_(("waiting", "checked"))) & (ImportRun.created_at < before))
+    waits = ImportRun.state.in_(("waiting", "checked", "submitted"))
+    over = or_(ImportRun.ended_at < before, waits & (func.coalesce(ImportRun.submitted_at, ImportRun.created_at) < before))
     old = list(s.scalars(select(ImportRun.id).join(ImportFile, ImportFile.run_id == ImportRun.id).where(over)))
     for model in (ImportRow, ImportFile):
         s.execute(delete(model).where(model.run_id.in_(old)).execution_options(synchronize_session=False))
-    left = update(ImportRun).where(ImportRun.id.in_(old), ImportRun.state.in_(("waiting", "checked")))
+    left = update(ImportRun).where(ImportRun.id.in_(old), waits)
     s.execute(
         left.values(state="cancelled", ended_at=func.now(), version=ImportRun.version + 1).execution_options(synchronize_session=False)
     )

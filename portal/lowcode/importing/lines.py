@@ -36,6 +36,8 @@ class Line:
     outcome: str = "same"
     changes: dict[str, list[str]] = field(default_factory=dict)
     """Column → what it was and what it becomes, in words."""
+    refers: dict[str, list[Any]] = field(default_factory=dict)
+    """Column → id and name of the stored record it refers to."""
     record_id: int | None = None
     ids: dict[int, int | None] = field(default_factory=dict)
     """Its id as each reference to it understands it, once stored."""

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     DateTime,
     FetchedValue,
@@ -13,7 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     UniqueConstraint,
-    any_,
+    and_,
     false,
     or_,
     text,
@@ -27,17 +26,30 @@ from portal.kernel.handover import stay
 from portal.kernel.i18n import _, _l
 from portal.lowcode.importing import declared
 
-OPEN = ("waiting", "checked", "running")
+OPEN = ("waiting", "checked", "submitted", "running")
 """States in which an import may still be stopped."""
 
 
+def sends(c: Any, v: Any) -> Any:
+    """Who sent the file, as long as their roles include imports of this kind."""
+    return and_(c.owner_id == v.me, or_(false(), *(and_(c.importer == i.name, v.holds(i.scope)) for i in declared.importers.values())))
+
+
+def answers_for(c: Any, v: Any) -> Any:
+    """Who approves imports of this kind."""
+    return or_(false(), *(and_(c.importer == i.name, v.holds(i.approval)) for i in declared.importers.values()))
+
+
 class ImportRun(Record):
-    """A file somebody imports: checked first without keeping anything, then stored as a whole or not at all."""
+    """A file somebody imports: checked first without keeping anything, then stored as a whole or not at all.
+
+    What one person may not do alone waits for a second one in between.
+    """
 
     __tablename__ = "lowcode_import_run"
     __label__ = _l("Import")
     __label_plural__ = _l("Imports")
-    STATES = ("waiting", "checked", "running", "done", "refused", "failed", "cancelled")
+    STATES = ("waiting", "checked", "submitted", "running", "done", "rejected", "refused", "failed", "cancelled")
     owner_id: Mapped[int] = mapped_column(
         ForeignKey(User.id), server_default=ME, info={"label": _l("Imported by"), "lookup": "employees", **BY_ACTION}
     )
@@ -52,14 +64,18 @@ class ImportRun(Record):
             "choices": {
                 "waiting": _l("Being checked"),
                 "checked": _l("Checked"),
+                "submitted": _l("Waits for approval"),
                 "running": _l("Being imported"),
                 "done": _l("Imported"),
+                "rejected": _l("Rejected"),
                 "refused": _l("Not readable"),
                 "failed": _l("Failed"),
                 "cancelled": _l("Cancelled"),
             },
             "tone": {
                 "waiting": "info",
+                "submitted": "warn",
+                "rejected": "risk",
                 "checked": "warn",
                 "running": "info",
                 "done": "ok",
@@ -78,9 +94,16 @@ class ImportRun(Record):
     fingerprint: Mapped[str | None] = mapped_column(
         Text, server_default=FetchedValue(), info={"label": _l("Fingerprint"), "internal": True, **BY_ACTION}
     )
-    reported: Mapped[list[int]] = mapped_column(
-        ARRAY(BigInteger), server_default=text("'{}'"), info={"label": _l("Reported to"), "kind": "json", "internal": True, **BY_ACTION}
+    needs_approval: Mapped[bool] = mapped_column(
+        server_default="false", info={"label": _l("Needs a second person"), "help": _l("New people are hired by two."), **BY_ACTION}
     )
+    submitted_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Submitted"), **BY_ACTION}
+    )
+    decided_by: Mapped[int | None] = mapped_column(
+        ForeignKey(User.id), index=True, server_default=FetchedValue(), info={"label": _l("Decided by"), "lookup": "employees", **BY_ACTION}
+    )
+    decision_note: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), info={"label": _l("Answer"), **BY_ACTION})
     ended_at: Mapped[datetime | None] = mapped_column(
         DateTime(timezone=True), server_default=FetchedValue(), info={"label": _l("Ended"), **BY_ACTION}
     )
@@ -88,7 +111,8 @@ class ImportRun(Record):
     __table_args__ = (Index("lowcode_import_run_newest", "owner_id", text("id desc")), Index("lowcode_import_run_ended", "ended_at"))
 
     def see(c: Any, v: Any) -> Any:
-        return or_(c.owner_id == v.me, v.me == any_(c.reported))
+        """Who sent the file and may still import; from the submission on who approves, and who answers for what was stored."""
+        return or_(sends(c, v), and_(or_(c.submitted_at.is_not(None), c.state == "done"), answers_for(c, v)))
 
     def change(c: Any, v: Any) -> Any:
         return false()  # by actions and by the work itself
@@ -109,11 +133,17 @@ class ImportFile(Record):
         ForeignKey(User.id), index=True, server_default=ME, info={"label": _l("Imported by"), "lookup": "employees", **BY_ACTION}
     )
     content: Mapped[bytes] = mapped_column(LargeBinary, info={"label": _l("Content"), "internal": True, "secret": True, **BY_ACTION})
+    private: Mapped[dict[str, Any]] = mapped_column(
+        JSONB,
+        server_default=text("'{}'::jsonb"),
+        info={"label": _l("Private values"), "kind": "json", "internal": True, "secret": True, **BY_ACTION},
+    )
+    """By sheet and row, what only the person who sent the file reads: to give it back with the errors."""
     done: Mapped[int] = mapped_column(server_default="0", info={"label": _l("Rows done"), **BY_ACTION})
     total: Mapped[int] = mapped_column(server_default="0", info={"label": _l("Rows in all"), **BY_ACTION})
 
     def see(c: Any, v: Any) -> Any:
-        return c.owner_id == v.me
+        return and_(c.owner_id == v.me, v.sees(ImportRun, c.run_id))
 
     def change(c: Any, v: Any) -> Any:
         return false()
@@ -161,7 +191,7 @@ class ImportRow(Record):
     __table_args__ = (UniqueConstraint("run_id", "sheet", "row", name="lowcode_import_row_once"),)
 
     def see(c: Any, v: Any) -> Any:
-        return c.owner_id == v.me
+        return v.sees(ImportRun, c.run_id)
 
     def change(c: Any, v: Any) -> Any:
         return false()

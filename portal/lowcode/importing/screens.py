@@ -8,20 +8,24 @@ from sqlalchemy import case, func, select
 
 from portal.kernel import uploads
 from portal.kernel.db import session
+from portal.kernel.document import User
 from portal.kernel.errors import BadRequest, NotFound
 from portal.kernel.i18n import _, _l
 from portal.lowcode.importing import template
+from portal.lowcode.importing.actions import deciders, decides
 from portal.lowcode.importing.declared import Importer, importers
 from portal.lowcode.importing.models import OPEN, ImportFile, ImportRow, ImportRun
 from portal.web import rows
 from portal.web.fields import fields_of
 from portal.web.page import Page, route
 from portal.web.records import not_found
+from security.manager import allowed
 from security.transitions import perform
-from security.visibility import context
+from security.visibility import context, viewer
 
 SHOWN = 100
 MINE = 50
+STORING = ("running", "done", "failed")
 
 
 class Imports(Page):
@@ -34,20 +38,31 @@ class Imports(Page):
 
     @route("/")
     def show(self) -> str:
-        """Own imports, newest first, and what may be imported."""
+        """What waits for the reader's approval, own imports, newest first, and what may be imported."""
         fields = fields_of(ImportRun)
-        names = ("importer", "file_name", "state", "to_create", "to_change", "unchanged", "errors", "created_at")
+        names = ("importer", "file_name", "owner_id", "state", "to_create", "to_change", "unchanged", "errors", "created_at")
         ids = (
             session()
             .scalars(select(ImportRun.id).where(ImportRun.owner_id == context().me).order_by(ImportRun.id.desc()).limit(MINE))
             .all()
         )
-        mine = [
-            {"id": r.id, "tone": fields["state"].tone(r.values["state"]), **{n: r.display(fields[n]) for n in names}}
-            for r in rows.read(ImportRun, list(names), ids)
-        ]
+
+        def listed(found: Sequence[int]) -> list[dict[str, Any]]:
+            return [
+                {"id": r.id, "tone": fields["state"].tone(r.values["state"]), **{n: r.display(fields[n]) for n in names}}
+                for r in rows.read(ImportRun, list(names), found)
+            ]
+
         offered = [{"title": str(i.title), "url": f"/imports/{i.slug}/"} for i in importers.values() if i.allowed()]
-        return self.render("importing/list.html", imports=mine, offered=offered)
+        waiting = self._waiting()
+        return self.render("importing/list.html", waiting=listed(waiting) if waiting else [], imports=listed(ids), offered=offered)
+
+    @staticmethod
+    def _waiting() -> Sequence[int]:
+        if not allowed("approve", "lowcode.ImportRun"):
+            return ()
+        asked = select(ImportRun.id).where(ImportRun.state == "submitted", decides(ImportRun, viewer()))
+        return session().scalars(asked.order_by(ImportRun.id).limit(MINE)).all()
 
     @route("/<int:pk>")
     def one(self, pk: int) -> str:
@@ -69,20 +84,22 @@ class Imports(Page):
         found = session().scalars(select(ImportRow).where(ImportRow.run_id == pk).order_by(ImportRow.sheet, ImportRow.row)).all()
         if importer is None or not found:
             raise NotFound(_("The rows of this import are not kept any more."))
-        out = template.corrections(importer, found)
+        private = session().scalar(select(ImportFile.private).where(ImportFile.run_id == pk))
+        out = template.corrections(importer, found, private or {})
         name = f"{run.file_name.rsplit('.', 1)[0]}-{_('errors')}.xlsx"
         response = send_file(out, mimetype=uploads.XLSX, as_attachment=True, download_name=name, max_age=0)
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    @route("/<int:pk>/<any(commit, cancel):action>", methods=("POST",))
+    @route("/<int:pk>/<any(commit, submit, approve, reject, cancel):action>", methods=("POST",))
     def act(self, pk: int, action: str) -> Any:
-        """Has the checked import stored, or stops it."""
+        """Has the checked import stored or approved, answers it, or stops it."""
         _run(pk)
         given = request.form.get("version", "")
         if not given.isdecimal() or len(given) > 9:
             raise BadRequest(_("If-Match is not a version."), code="bad_if_match")
-        perform(ImportRun, action, pk, int(given))
+        note = {"note": request.form.get("note", "")} if action in ("approve", "reject") else {}
+        perform(ImportRun, action, pk, int(given), note)
         return redirect(f"/imports/{pk}", 303)
 
 
@@ -102,6 +119,7 @@ def _body(run: ImportRun) -> str:
     file = session().execute(select(ImportFile.done, ImportFile.total).where(ImportFile.run_id == run.id)).one_or_none()
     shown = [] if working or importer is None else _rows(run, importer, wanted)
     counts = {"error": run.errors, "create": run.to_create, "change": run.to_change, "same": run.unchanged}
+    people = rows.labels(User, {p for p in (run.owner_id, run.decided_by) if p is not None})
     return render_template(
         "importing/_state.html",
         run=run,
@@ -113,7 +131,11 @@ def _body(run: ImportRun) -> str:
         done=file.done if file else 0,
         total=file.total if file else 0,
         own=run.owner_id == context().me,
-        kept=file is not None,
+        may_decide=run.state == "submitted" and run.owner_id != context().me and _decides(run),
+        sender=people.get(run.owner_id, ""),
+        decider=people.get(run.decided_by, "") if run.decided_by is not None else "",
+        asked=[] if run.state != "submitted" else sorted(rows.labels(User, set(deciders(run))).values()),
+        kept=bool(shown) or file is not None,
         counts=[
             {"name": name, "label": str(label), "n": counts[name], "tone": fields_of(ImportRow)["outcome"].tone(name)}
             for name, label in ImportRow.OUTCOMES.items()
@@ -121,7 +143,14 @@ def _body(run: ImportRun) -> str:
         wanted=wanted,
         rows=shown,
         left=max(0, counts[wanted] - len(shown)) if shown else 0,
-        step={"waiting": 2, "checked": 2, "refused": 2, "cancelled": 2}.get(run.state, 3),
+        step={"waiting": 2, "checked": 2, "refused": 2, "cancelled": 2}.get(run.state, 3) + (run.needs_approval and run.state in STORING),
+    )
+
+
+def _decides(run: ImportRun) -> bool:
+    rule = decides(ImportRun, viewer())
+    return (
+        allowed("approve", "lowcode.ImportRun") and session().scalar(select(ImportRun.id).where(ImportRun.id == run.id, rule)) is not None
     )
 
 

@@ -36,13 +36,16 @@ def filled(importer: Importer) -> io.BytesIO:
     return _workbook(importer, {s.name: _stored(s) for s in importer.sheets})
 
 
-def corrections(importer: Importer, rows: Sequence[ImportRow]) -> io.BytesIO:
-    """The rows of an import as they were sent, with a column that says what is wrong; to be corrected and sent again."""
+def corrections(importer: Importer, rows: Sequence[ImportRow], private: Mapping[str, Any]) -> io.BytesIO:
+    """The rows of an import as they were sent, with a column that says what is wrong; to be corrected and sent again.
+
+    *private*: sheet → row → the values that are kept apart.
+    """
     lines: dict[str, list[dict[str, Any]]] = {s.name: [] for s in importer.sheets}
     wrong: dict[str, list[Mapping[str, str]]] = {s.name: [] for s in importer.sheets}
     for row in rows:
         if row.sheet in lines:
-            lines[row.sheet].append(row.values)
+            lines[row.sheet].append(row.values | private.get(row.sheet, {}).get(str(row.row), {}))
             wrong[row.sheet].append(row.problems)
     return _workbook(importer, lines, wrong=wrong)
 

@@ -39,6 +39,15 @@ notice_kind(
 )
 
 
+notice_kind(
+    "lowcode.import_back",
+    label=_l("Import not stored"),
+    title=_l("The approved import of %(file)s could not be stored; look at it again"),
+    url="/imports/%(id)s",
+    tone="warn",
+)
+
+
 class Stopped(Exception):
     """The person cancelled the import."""
 
@@ -68,6 +77,7 @@ def work(run_id: int, step: str) -> None:
         state, message = _attempt(run, content, step == "commit")
         if state:
             _end(s, run, expected, {"state": state, "message": message, "ended_at": func.now()})
+            _came_back(run)
 
 
 def _attempt(run: ImportRun, content: bytes, keep: bool) -> tuple[str, str]:
@@ -105,6 +115,8 @@ def _do(run: ImportRun, content: bytes, keep: bool) -> None:
         if keep:  # two imports of the same lists one after the other
             own.execute(text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": f"lowcode.import:{importer.name}"})
         result = engine.run(importer, grids, _Watch(run.id))
+        if keep and result.by_two and run.decided_by in (None, run.owner_id):
+            raise Forbidden(_("This import hires people, which a second person approves. Submit it for approval."))
         if keep and result.fingerprint() == run.fingerprint and not result.count("error"):
             with acting():
                 _end(own, run, "running", {"state": "done", "ended_at": func.now(), "message": None, **_counts(result)})
@@ -115,14 +127,22 @@ def _do(run: ImportRun, content: bytes, keep: bool) -> None:
     # everything the run did is taken back; what it found out is kept
     s = session()
     changed = _("Data changed since the check, so nothing was stored. Look at the rows again.") if keep else None
-    values = {"state": "checked", "message": changed, "fingerprint": result.fingerprint(), **_counts(result)}
-    _end(s, run, "running" if keep else "waiting", values)
+    values = {"state": "checked", "message": changed, "fingerprint": result.fingerprint(), "decided_by": None, "decision_note": None}
+    _end(s, run, "running" if keep else "waiting", values | _counts(result))
     _keep_rows(s, run, result)
+    _came_back(run)
 
 
-def _counts(result: Result) -> dict[str, int]:
+def _counts(result: Result) -> dict[str, Any]:
     names = {"to_create": "create", "to_change": "change", "unchanged": "same", "errors": "error"}
-    return {column: result.count(outcome) for column, outcome in names.items()}
+    return {"needs_approval": result.by_two, **{column: result.count(outcome) for column, outcome in names.items()}}
+
+
+def _came_back(run: ImportRun) -> None:
+    """Both people hear that what one approved was not stored."""
+    if run.decided_by is not None:
+        key = f"lowcode.import_back:{run.id}:{run.version}"
+        notify([run.owner_id, run.decided_by], "lowcode.import_back", params={"id": run.id, "file": run.file_name}, key=key)
 
 
 def _end(s: Session, run: ImportRun, expected: str, values: Mapping[str, Any]) -> None:
@@ -140,6 +160,13 @@ def _end(s: Session, run: ImportRun, expected: str, values: Mapping[str, Any]) -
 
 def _keep_rows(s: Session, run: ImportRun, result: Result) -> None:
     s.execute(delete(ImportRow).where(ImportRow.run_id == run.id).execution_options(synchronize_session=False))
+    private: dict[str, dict[str, dict[str, str]]] = {}
+    for x in result.lines:
+        apart = {c.name: x.cells[c.name] for c in x.sheet.columns if c.private and c.name in x.cells}
+        if apart:
+            private.setdefault(x.sheet.name, {})[str(x.number)] = apart
+    file = update(ImportFile).where(ImportFile.run_id == run.id)
+    s.execute(file.values(private=private).execution_options(synchronize_session=False))
     rows = [
         {
             "run_id": run.id,
@@ -148,7 +175,7 @@ def _keep_rows(s: Session, run: ImportRun, result: Result) -> None:
             "row": x.number,
             "key": x.key[:200],
             "outcome": x.outcome,
-            "values": x.cells,
+            "values": {k: v for k, v in x.cells.items() if k not in private.get(x.sheet.name, {}).get(str(x.number), {})},
             "changes": x.changes,
             "problems": x.problems,
             "record_id": x.record_id if x.stored is not None or run.state == "running" else None,
@@ -163,8 +190,9 @@ def _report(s: Session, importer: Importer, run: ImportRun, result: Result) -> N
     """Those who answer for the company hear of what one person stored at once."""
     held = assoc_user_role
     told = select(User.id).join(held, held.c.user_id == User.id).join(Role, Role.id == held.c.role_id)
-    people = sorted(set(s.scalars(told.where(Role.name.in_(importer.told), User.active, User.id != run.owner_id))))
-    s.execute(update(ImportRun).where(ImportRun.id == run.id).values(reported=people).execution_options(synchronize_session=False))
+    people = sorted(
+        set(s.scalars(told.where(Role.name.in_(importer.told), User.active, User.id.not_in((run.owner_id, run.decided_by or 0)))))
+    )
     who = s.execute(select(User.last_name, User.first_name).where(User.id == run.owner_id)).one()
     values = {
         "id": run.id,
