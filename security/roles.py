@@ -184,10 +184,16 @@ def bump(conn: Any) -> None:
 
 def grant(conn: Any, user_id: int, key: str) -> None:
     """Gives *user_id* the role *key* here and now (idempotent). *conn*: a session or connection that may write."""
+    grant_many(conn, [user_id], key)
+
+
+def grant_many(conn: Any, user_ids: list[int], key: str) -> None:
+    """The same for many."""
     conn.execute(
-        text("""insert into ab_user_role (id, user_id, role_id) select nextval('ab_user_role_id_seq'), :u, id from ab_role where name = :k
+        text("""insert into ab_user_role (id, user_id, role_id)
+                select nextval('ab_user_role_id_seq'), u, r.id from unnest(cast(:u as bigint[])) u, ab_role r where r.name = :k
                 on conflict (user_id, role_id) do nothing"""),
-        {"u": user_id, "k": key},
+        {"u": user_ids, "k": key},
     )
     bump(conn)
 

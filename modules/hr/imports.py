@@ -4,13 +4,13 @@ New departments and people are stored; departments may get another name, place o
 people who work here are and where they belong changes by their own actions only, never by an import.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
 
-from modules.hr.actions import found, hire
+from modules.hr.actions import Newcomer, found, hire, hire_many
 from modules.hr.actions.organisation import covers
 from modules.hr.models import Assignment, Department, DepartmentHead, DepartmentPeriod, Employee, EmployeePrivate, Employment, Grade, Post
 from portal.kernel.calendar import today
@@ -144,6 +144,10 @@ def _hire(values: dict[str, Any]) -> int:
     return hire(**values)
 
 
+def _hire_many(rows: Sequence[dict[str, Any]]) -> list[int]:
+    return hire_many([Newcomer(**values) for values in rows])
+
+
 _TABLES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (Employee, ("name", "work_email", "work_phone")),
     (EmployeePrivate, ("identity_number", "bank_account")),
@@ -192,6 +196,7 @@ people = Sheet(
     key="number",
     current=_people,
     create=_hire,
+    create_many=_hire_many,
     change=_change,
     check=_left,
     url="/people/{id}",

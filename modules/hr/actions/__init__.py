@@ -16,7 +16,7 @@ from modules.hr.actions.employment import (
     withdraw_transfer,
 )
 from modules.hr.actions.handover import take_headship, take_person
-from modules.hr.actions.joining import EMPLOYED, hire
+from modules.hr.actions.joining import EMPLOYED, Newcomer, hire, hire_many
 from modules.hr.actions.leave import LeaveOn, approve, away, cancel, leave_days, on_leave, reject, submit
 from modules.hr.actions.merging import merge, move_late
 from modules.hr.actions.organisation import (
@@ -41,6 +41,7 @@ __all__ = [
     "PROPOSES",
     "STAYS",
     "LeaveOn",
+    "Newcomer",
     "apply_due_assignments",
     "appoint",
     "approve",
@@ -60,6 +61,7 @@ __all__ = [
     "heads_of_many",
     "heads_on",
     "hire",
+    "hire_many",
     "leave_company",
     "leave_days",
     "make_regular",

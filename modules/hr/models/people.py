@@ -199,6 +199,9 @@ IDENTITY_PROBLEMS = {
 }
 
 
+IDENTITY_TAKEN = _l("Another employee has this identity number. Somebody who comes back is hired again instead.")
+
+
 def identity_problem(number: str, employee_id: int | None) -> Any:
     """What is wrong with *number* as the identity number of *employee_id* (None: somebody new), in words that name nobody; empty when
     nothing is."""
@@ -209,7 +212,7 @@ def identity_problem(number: str, employee_id: int | None) -> Any:
         same = same.where(EmployeePrivate.employee_id != employee_id)
     with session().no_autoflush:
         taken = session().scalar(same.limit(1)) is not None
-    return _("Another employee has this identity number. Somebody who comes back is hired again instead.") if taken else ""
+    return IDENTITY_TAKEN if taken else ""
 
 
 class EmployeePrivate(Record):

@@ -75,7 +75,8 @@ class Sheet:
 
     *current*: the stored records with these keys, all of them for None, as the person sees them; few statements for any number.
     *create* gets the values of a new row and returns its id; *change* a stored record and the values that differ; *late* an id and
-    the values of its late columns that differ.  *check* says what is wrong with a row beyond its cells, by column.
+    the values of its late columns that differ.  *create_many*: as *create* for many rows at once; when it raises anything, each is created
+    by itself.  *check* says what is wrong with a row beyond its cells, by column.
     *url*: address of a record, with `{id}`.  *by_two*: new rows need the approval of a second person.
     """
 
@@ -87,6 +88,7 @@ class Sheet:
     create: Callable[[dict[str, Any]], int]
     change: Callable[[Stored, dict[str, Any]], None]
     late: Callable[[int, dict[str, Any]], None] | None = None
+    create_many: Callable[[Sequence[dict[str, Any]]], Sequence[int]] | None = None
     check: Callable[[Mapping[str, Any], Stored | None], Mapping[str, Any]] | None = None
     url: str = ""
     by_two: bool = False

@@ -24,6 +24,8 @@ from portal.web import records, rows
 
 Progress = Callable[[int, int], None]
 """Called with the rows done and all of them; may raise to stop the import."""
+TOGETHER = 200
+"""Rows that are stored at once where the module can."""
 HIDDEN = "•••"
 """In the place of private values."""
 
@@ -59,12 +61,17 @@ def run(importer: Importer, grids: Sequence[Grid], progress: Progress) -> Result
     """Stores every row of *grids* as far as it can be, in the transaction at hand. Raises Invalid when the file does not fit."""
     found = lines(importer, grids)
     _compare(importer, found)
-    order, late = _order(found), [x for x in found if _late(x)]
-    total = len(order) + len(late)
-    for n, line in enumerate(order):
-        progress(n, total)
-        _store(line)
-    for n, line in enumerate(late, len(order)):
+    turns, late = _turns(found), [x for x in found if _late(x)]
+    done, total = 0, len(found) + len(late)
+    for turn in turns:
+        for start in range(0, len(turn), TOGETHER):
+            part = turn[start : start + TOGETHER]
+            progress(done, total)
+            for line in _created(part):
+                progress(done, total)
+                _store(line)
+            done += len(part)
+    for n, line in enumerate(late, len(found)):
         progress(n, total)
         _store_late(line)
     progress(total, total)
@@ -168,8 +175,8 @@ def _referred(line: Line, c: Column, names: Mapping[int, str]) -> str:
 
 
 # ------------------------------------------------------------------ storing
-def _order(found: Sequence[Line]) -> list[Line]:
-    """Rows after those they refer to; rows that refer to each other in a circle get their error."""
+def _turns(found: Sequence[Line]) -> list[list[Line]]:
+    """Rows after those they refer to, those of one turn in any order; rows that refer to each other in a circle get their error."""
     late = {(x.sheet.name, c.name) for x in found for c in x.sheet.columns if c.late}
     position = {id(x): n for n, x in enumerate(found)}
     while True:
@@ -177,7 +184,7 @@ def _order(found: Sequence[Line]) -> list[Line]:
         for n, line in enumerate(found):
             graph.add(n, *(position[id(o)] for name, o in line.waits.items() if (line.sheet.name, name) not in late))
         try:
-            return [found[n] for n in graph.static_order()]
+            graph.prepare()
         except CycleError as e:
             ring = [found[n] for n in e.args[1]]
             words = _("These rows refer to each other in a circle: %(rows)s", rows=" → ".join(x.key for x in ring))
@@ -185,10 +192,44 @@ def _order(found: Sequence[Line]) -> list[Line]:
                 for name in [name for name, other in line.waits.items() if other in ring]:
                     line.problems[name] = words
                     del line.waits[name]
+            continue
+        turns = []
+        while graph.is_active():
+            ready = sorted(graph.get_ready())
+            graph.done(*ready)
+            turns += [
+                mine
+                for s in dict.fromkeys(found[n].sheet.name for n in ready)
+                if (mine := [found[n] for n in ready if found[n].sheet.name == s])
+            ]
+        return turns
 
 
 def _late(line: Line) -> bool:
     return any(c.late and c.name in line.cells for c in line.sheet.columns)
+
+
+def _created(part: Sequence[Line]) -> list[Line]:
+    """Creates the new rows of *part*, of one sheet, at once; returns those that remain to be stored one by one."""
+    together = part[0].sheet.create_many
+    for line in part:
+        _settle(line, late=False)
+    new = [x for x in part if x.outcome == "create" and not x.problems]
+    if together is None or len(new) < 2:
+        return list(part)
+    s = session()
+    point = s.begin_nested()
+    try:
+        ids = together([_pick(x, late=False) for x in new])
+        s.flush()
+        point.commit()
+    except (PortalError, DBAPIError, StaleDataError):  # one by one shows which, and why
+        if point.is_active:
+            point.rollback()
+        return list(part)
+    for line, pk in zip(new, ids, strict=True):
+        line.record_id = pk
+    return [x for x in part if x.outcome != "create" or x.record_id is None]
 
 
 def _store(line: Line) -> None:

@@ -47,15 +47,14 @@ class Imports(Page):
             .all()
         )
 
-        def listed(found: Sequence[int]) -> list[dict[str, Any]]:
-            return [
-                {"id": r.id, "tone": fields["state"].tone(r.values["state"]), **{n: r.display(fields[n]) for n in names}}
-                for r in rows.read(ImportRun, list(names), found)
-            ]
-
         offered = [{"title": str(i.title), "url": f"/imports/{i.slug}/"} for i in importers.values() if i.allowed()]
         waiting = self._waiting()
-        return self.render("importing/list.html", waiting=listed(waiting) if waiting else [], imports=listed(ids), offered=offered)
+        shown = {
+            r.id: {"id": r.id, "tone": fields["state"].tone(r.values["state"]), **{n: r.display(fields[n]) for n in names}}
+            for r in rows.read(ImportRun, list(names), [*waiting, *ids])
+        }
+        lists = {"waiting": [shown[pk] for pk in waiting], "imports": [shown[pk] for pk in ids]}
+        return self.render("importing/list.html", **lists, offered=offered)
 
     @staticmethod
     def _waiting() -> Sequence[int]:
