@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from flask_appbuilder.security.sqla.models import Role, User, assoc_user_role
-from sqlalchemy import BigInteger, Boolean, Connection, DateTime, ForeignKey, Text, func, select, text
+from flask_appbuilder.security.sqla.models import Role
+from sqlalchemy import BigInteger, Boolean, Connection, DateTime, ForeignKey, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -220,18 +220,6 @@ def people_who(verb: str, view: str, scope: str) -> list[int]:
         {"scope": scope, "verb": f"can_{verb}", "view": view},
     )
     return [int(r[0]) for r in rows]
-
-
-def with_scope(scope: str) -> list[int]:
-    """User ids of the people one of whose roles carries *scope*."""
-    held = assoc_user_role
-    rows = (
-        select(User.id)
-        .join(held, held.c.user_id == User.id)
-        .join(RoleScope, RoleScope.role_id == held.c.role_id)
-        .where(RoleScope.scope == scope, User.active)
-    )
-    return sorted(set(session().scalars(rows)))
 
 
 def sync(conn: Connection, permissions: set[tuple[str, str]]) -> None:

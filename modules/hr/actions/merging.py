@@ -18,6 +18,7 @@ from modules.hr.actions.organisation import (
     nearest_heads,
     parents_today,
     place_from,
+    with_scope,
 )
 from modules.hr.actions.plans import follow, take_back_all
 from modules.hr.events import MergerDecided, MergerSubmitted
@@ -28,7 +29,7 @@ from portal.kernel.errors import Invalid, Refusal
 from portal.kernel.events import publish
 from portal.kernel.handover import stay
 from portal.kernel.i18n import _, _l
-from security.roles import people_who, with_scope
+from security.roles import people_who
 from security.transitions import Argument, operation, text, transition
 from security.visibility import context
 

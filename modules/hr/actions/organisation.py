@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from flask_appbuilder.security.sqla.models import User, assoc_user_role
 from sqlalchemy import Select, exists, func, or_, select
 
 from modules.hr import rules
@@ -17,7 +18,7 @@ from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from portal.kernel.module import assignee
 from security.manager import allowed
-from security.roles import with_scope
+from security.roles import RoleScope
 from security.transitions import Argument, operation, text
 from security.visibility import acting, context
 
@@ -166,6 +167,18 @@ def have_heads() -> Select[tuple[int]]:
     there = [(h.department_id == up.c.department_id) & h.archived_at.is_(None) & covers(h, today()) for h in (other, own)]
     leads = exists().where(there[1], own.user_id == up.c.user_id, own.kind == "head")
     return select(up.c.user_id).where(there[0], other.user_id != up.c.user_id, ~leads)
+
+
+def with_scope(scope: str) -> list[int]:
+    """User ids of the people one of whose roles carries *scope*."""
+    held = assoc_user_role
+    rows = (
+        select(User.id)
+        .join(held, held.c.user_id == User.id)
+        .join(RoleScope, RoleScope.role_id == held.c.role_id)
+        .where(RoleScope.scope == scope, User.active)
+    )
+    return sorted(set(session().scalars(rows)))
 
 
 def human_resources() -> list[int]:

@@ -11,7 +11,7 @@ from portal.lowcode.importing.declared import Importer, importers
 from portal.lowcode.importing.models import OPEN, ImportFile, ImportRun, answers_for, sends
 from portal.notify import notice_kind, notify
 from security import rates
-from security.roles import with_scope
+from security.roles import people_who
 from security.transitions import text, transition
 from security.visibility import acting, context
 
@@ -65,7 +65,8 @@ def decides(c: Any, v: Any) -> Any:
 def deciders(run: ImportRun) -> list[int]:
     """User ids of those who may approve *run*."""
     importer = importers.get(run.importer)
-    return [p for p in with_scope(importer.approval) if p != run.owner_id] if importer is not None else []
+    able = people_who("approve", ImportRun.permission_name(), scope=importer.approval) if importer is not None else []
+    return [p for p in able if p != run.owner_id]
 
 
 def _ready(run: ImportRun) -> None:
