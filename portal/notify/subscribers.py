@@ -97,6 +97,10 @@ _ADMINISTRATORS = text(
 )
 
 
+_OVERSEERS = text(
+    """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
+       where r.name in ('hr', 'leader') and x.user_id <> :by order by x.user_id"""
+)
 _GUARDIANS = text(
     """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name in ('auditor', 'leader', 'system_admin') order by x.user_id"""
@@ -228,9 +232,9 @@ def _handed_over(_record: Any, person: str, by: str, parts: list[list[Any]], day
 
 @on(HandedOver)
 def tell_handed_over(event: HandedOver) -> None:
-    """Both sides and those who head them hear how much of what went where; which records, they see where they may."""
+    """Both sides, those who head them, leaders and all of HR hear how much of what went where; which records, they see where they may."""
     each = {event.person_id, *event.receivers.values()}
-    told = {*each, *(h for one in each for h in people.heads_of(one))}
+    told = {*each, *(h for one in each for h in people.heads_of(one)), *session().scalars(_OVERSEERS, {"by": event.by})}
     whole = text("select id, last_name || first_name from ab_user where id = any(:ids)")
     names = dict(session().execute(whole, {"ids": [*each, event.by]}).tuples().all())
     parts = [[key, event.counts[key], names.get(to, "")] for key, to in event.receivers.items()]

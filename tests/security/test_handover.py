@@ -196,7 +196,7 @@ def test_everything_goes_in_one_action_before_the_last_day(fresh_db, client_as, 
     told = superuser.execute(
         "select u.username from notify_notice n join ab_user u on u.id = n.receiver_id where n.kind = 'security.handed_over'"
     ).fetchall()
-    assert {r[0] for r in told} >= {"head.rd", "member.zhao", "ceo", "deputy.plt"}
+    assert {r[0] for r in told} >= {"head.rd", "member.zhao", "ceo", "deputy.plt", "leader"}
     assert "孙望舒" in client_as("member.zhao").get("/notices/").text
     again = hr.get(f"{API}{head}?day={day(7)}").get_json()
     assert again["open"] == 0

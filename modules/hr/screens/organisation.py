@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import render_template
 from markupsafe import Markup
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from modules.hr import rules
 from modules.hr.actions import departments_on, found, heads_on, organisation, people_on
@@ -200,6 +200,18 @@ class Mergers(Screen, model=Merger):
         "title": _l("No mergers yet"),
         "text": _l("HR asks for one on the page of a department; a second person approves."),
     }
+
+    def extras(self, record: Any, row: Row) -> dict[str, Any]:
+        """Before it is decided: how much would move. Two statements."""
+        if record.state != "submitted":
+            return {}
+        people = select(func.count()).select_from(Employee).where(Employee.active, Employee.department_id == record.department_id)
+        below = select(func.count()).select_from(Department).where(Department.parent_id == record.department_id)
+        counted = [
+            {"label": _("People"), "value": session().scalar(people)},
+            {"label": _("Departments below"), "value": session().scalar(below)},
+        ]
+        return {"side": [{"title": _("What would move today"), "rows": counted}]}
 
 
 class Heads(Screen, model=DepartmentHead):
