@@ -209,7 +209,13 @@ class LoginView(AuthView):  # type: ignore[misc]
     # ------------------------------------------------------------------ out
     @opens("/logout/", methods=("GET", "POST"))
     def logout(self) -> Response:
-        """End the session here, at once, and then Keycloak's, which ends those of the other applications."""
+        """End the session here, at once, and then Keycloak's, which ends those of the other applications.
+
+        Only when the person sends the form: a link or a picture elsewhere that leads here signs nobody out. Where no session is left to
+        end here, the way goes on to Keycloak, which asks by itself.
+        """
+        if request.method != "POST" and context().me is not None:
+            return _no_store(Response(render_template("portal/sign_out.html"), mimetype="text/html"))
         token = cookie.get("sid")
         ended = sessions.end(token) if token else None
         kept = {name: cookie[name] for name in KEPT_IN_COOKIE if name in cookie}

@@ -58,7 +58,7 @@ def test_a_tile_opens_the_second_application_signed_in(
     assert who == portal.user_id("member.zhao")
 
     page.locator("summary", has=page.locator(".sn-av")).click()
-    page.get_by_role("link", name="退出登录").click()
+    page.get_by_role("button", name="退出登录").click()
     page.wait_for_url("**/logout/done*")
     refused("401")
     tab.get_by_role("link", name="Leave").click()

@@ -62,7 +62,7 @@ def test_sign_in_returns_to_the_page_asked_for_and_sign_out_ends_it_everywhere(
     assert other.url.startswith(portal.url)
 
     page.locator("summary", has=page.locator(".sn-av")).click()
-    page.get_by_role("link", name="退出登录").click()
+    page.get_by_role("button", name="退出登录").click()
     page.wait_for_url("**/logout/done*")
     assert portal.value("select count(*) from security_session where ended_at is null and kind = 'browser'") == 0
     other.goto(f"{portal.url}/my-report/")

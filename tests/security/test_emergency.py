@@ -88,7 +88,7 @@ def test_what_it_opens(client_as: Clients, password: str, superuser: Any, app: F
         "select e.until, s.expires_at from security_emergency e join security_session s using (user_id) where s.ended_at is null"
     ).fetchone()
     assert expires == until, "the session is over with the access"
-    assert client.get("/logout/").location == "/logout/done", "Keycloak knows nothing of it"
+    assert client.post("/logout/").location == "/logout/done", "Keycloak knows nothing of it"
     assert me(client) is None
 
 

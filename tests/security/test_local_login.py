@@ -45,7 +45,8 @@ def test_the_right_password_lets_in(app: Flask, local: None, client_as: Clients)
     assert (answer.status_code, answer.location) == (303, "/projects/")
     assert client.get("/login/?next=/x").location == "/x"
     assert "单点登录已关闭" in client.get("/").get_data(as_text=True)
-    assert client.get("/logout/").location == "/logout/done"
+    client.csrf = True
+    assert client.post("/logout/").location == "/logout/done"
     assert client.get("/login/").status_code == 200
 
 

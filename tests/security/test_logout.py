@@ -31,7 +31,7 @@ pytestmark = pytest.mark.req("POR-05")
 def test_signing_out_ends_both_sessions(site: Site, visitor: Visitor) -> None:
     visitor.sign_in(f"{site.url}/login/?next=/health/live", "pm.chen")
     token = site.cookie(visitor)["sid"]
-    sent = visitor.get(f"{site.url}/logout/", follow=False)
+    sent = visitor.sign_out(site.url, follow=False)
     query = parse_qs(urlsplit(sent.headers["Location"]).query)
     assert query["id_token_hint"][0].count(".") == 2
     assert query["post_logout_redirect_uri"] == [f"{site.url}/logout/done"]
@@ -59,8 +59,22 @@ def test_signing_out_leaves_other_browsers_alone(site: Site) -> None:
     one, two = Visitor(), Visitor()
     for v in (one, two):
         v.sign_in(f"{site.url}/login/?next=/health/live", "pm.li")
-    one.get(f"{site.url}/logout/")
+    one.sign_out(site.url)
     assert site.signed_in(two)
+
+
+def test_a_link_signs_nobody_out(client_as: Callable[..., Any], superuser: Any) -> None:
+    client = client_as("member.zhao")
+    asked = client.get("/logout/")
+    assert asked.status_code == 200
+    assert 'action="/logout/"' in asked.text, "a page that asks"
+    client.csrf = False
+    assert client.post("/logout/").status_code == 400, "another site cannot send the form"
+    assert client.get("/").status_code == 200, "signed in as before"
+    client.csrf = True
+    assert client.post("/logout/").status_code == 303
+    assert client.get("/").status_code == 302
+    assert client.get("/logout/").status_code == 302, "nothing left to end here: on to Keycloak"
 
 
 # ------------------------------------------------------------------ ended by an administrator

@@ -54,7 +54,7 @@ def test_keycloak_hangs(site: Site, realm: Realm, visitor: Visitor) -> None:
             kid = next(iter(oidc.provider().keys._keys))
             process = oidc.Provider(realm.issuer, "portal", "", site.url)
             assert process.keys.key(kid), "a process started meanwhile reads the copy in the database"
-        signed_out = visitor.get(f"{site.url}/logout/")
+        signed_out = visitor.sign_out(site.url)
         assert signed_out.status_code == 200
         assert site.me(visitor) is None, "signing out here needs nobody else"
     assert Visitor().get(f"{site.url}/login/").status_code == 200, "and people can sign in again"

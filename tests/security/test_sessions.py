@@ -373,8 +373,8 @@ class TestHistory:
 
     def test_signing_out_is_written(self, begin: Any, superuser: Any) -> None:
         here = begin("acting.soon")
-        here.get("/logout/")
-        here.get("/logout/")
+        here.post("/logout/")
+        here.post("/logout/")
         assert written(superuser, "acting.soon") == [("signed_out", None, None)]
 
     def test_old_lines_are_deleted_without_a_copy(self, app: Flask, superuser: Any, client_as: Clients) -> None:

@@ -53,6 +53,12 @@ class Visitor:
         answer = self.get(url)
         return self.fill_in(answer, username, password, follow)
 
+    def sign_out(self, portal: str, follow: bool = True) -> requests.Response:
+        """Sign out of the portal at the address *portal* by its form."""
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(f"{portal}/logout/").text)
+        assert token, "no form to sign out"
+        return self.post(f"{portal}/logout/", {"csrf_token": token[1]}, follow)
+
     def fill_in(self, answer: requests.Response, username: str, password: str = "shuniu-demo", follow: bool = True) -> requests.Response:
         """Fill in Keycloak's form on the page *answer*."""
         form = FORM.search(answer.text)
