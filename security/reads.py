@@ -73,19 +73,28 @@ def _any_table() -> re.Pattern[str]:
     return re.compile(rf"\b({'|'.join(sorted(secrets()))})\b")
 
 
+_READS = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|table|values)\b", re.I | re.S)
+_RETURNING = re.compile(r"\breturning\b(.*)$", re.I | re.S)
+_WHOLE = re.compile(r"\bselect\s+(?:distinct\s+)?\*|\.\*|^\s*\*|\b(?:row_to_json|to_jsonb?|json_agg|jsonb_agg)\s*\(|^\s*table\b", re.I)
+"""Whole rows, which name no column: then every sensitive one of the table counts as read."""
+
+
+def _read_part(statement: str) -> str:
+    """What of *statement* gives values back: all of a query, of a change what it returns."""
+    if _READS.match(statement):
+        return statement
+    found = _RETURNING.search(statement)
+    return found[1] if found else ""
+
+
 @event.listens_for(Engine, "before_cursor_execute")
 def _sent(conn: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
     """Whatever a person's session asks the database for: the text of the statement names what it reads, compares or orders by."""
-    if (
-        not has_request_context()
-        or not statement.lstrip()[:6].upper().startswith(("SELECT", "WITH "))
-        or not _any_table().search(statement)
-    ):
+    if not has_request_context() or not _any_table().search(statement) or conn.engine is not db.engine:
         return
-    if conn.engine is not db.engine:
-        return
+    read = _read_part(statement)
     for table in set(_any_table().findall(statement)):
-        names = set(_in_sql()[table].findall(statement))
+        names = set(secrets()[table]) if read and _WHOLE.search(read) else set(_in_sql()[table].findall(read))
         if names:
             note(table, names)
             g.setdefault("sensitive_sent", set()).add(table)

@@ -196,7 +196,10 @@ def test_nothing_leads_around_the_notice(app: Any) -> None:
             assert r.mapper.class_ not in secret, f"{m.__name__}.{r.key}"
 
 
-@pytest.mark.parametrize("how", ["entity", "column", "sum", "alias", "where", "subquery", "text"])
+SHAPES = ("entity", "column", "sum", "alias", "where", "subquery", "text", "union", "comment", "rows", "json", "table")
+
+
+@pytest.mark.parametrize("how", SHAPES)
 def test_every_shape_of_statement_is_noticed(how: str, app: Any, token_of: Any) -> None:
     a = aliased(GradeRate)
     statements: dict[str, Any] = {
@@ -207,11 +210,26 @@ def test_every_shape_of_statement_is_noticed(how: str, app: Any, token_of: Any) 
         "where": select(GradeRate.id).where(GradeRate.daily_cost > 5),
         "subquery": select(func.count()).select_from(select(GradeRate.daily_cost).subquery()),
         "text": text("select daily_cost from hr_grade_rate"),
+        "union": text("(select daily_cost from hr_grade_rate) union (select base_salary from hr_grade_rate)"),
+        "comment": text("/* board */ select daily_cost from hr_grade_rate"),
+        "rows": text("select r.* from hr_grade_rate r"),
+        "json": text("select to_jsonb(r) from hr_grade_rate r"),
+        "table": text("table hr_grade_rate"),
     }
     with app.test_request_context("/"):
         g.credential = token_of("finance")
         session().execute(statements[how]).all()
         assert set(g.get("sensitive_reads", {})) == {"hr_grade_rate"}
+
+
+def test_what_a_change_returns_is_read_and_what_it_writes_is_not(app: Any, token_of: Any) -> None:
+    change = "update hr_employee_private set bank_account = bank_account where false"
+    with app.test_request_context("/"):
+        g.credential = token_of("hr")
+        session().execute(text(change))
+        assert "hr_employee_private" not in g.get("sensitive_reads", {})
+        session().execute(text(f"{change} returning identity_number"))
+        assert g.sensitive_reads["hr_employee_private"].fields == {"identity_number"}
 
 
 # ------------------------------------------------------------------ who reads the notes
