@@ -192,6 +192,11 @@ class LegalHold(Record):
 
 
 # ------------------------------------------------------------------ asking and deciding
+def _alone(person_id: int) -> Any:
+    """Whoever asks for, holds back or makes an erasure of the same person waits for the others."""
+    return select(User.id).where(User.id == person_id).with_for_update()
+
+
 def _known(person_id: int) -> None:
     if session().scalar(select(User.id).where(User.id == person_id)) is None:
         raise Invalid({"person_id": _("There is no such record.")})
@@ -204,7 +209,7 @@ def ask(person_id: int, kind: str, reason: str) -> int:
     if person_id != ctx.me and SCOPE not in ctx.scopes:
         raise Invalid({"person_id": _("You may ask for your own data only.")})
     with acting("erasure asked for") as s:
-        s.execute(select(User.id).where(User.id == person_id).with_for_update())  # two at once are one after the other
+        s.execute(_alone(person_id))
         waiting = (Erasure.person_id == person_id, Erasure.kind == kind, Erasure.state.in_(("proposed", "approved")))
         if s.scalar(select(Erasure.id).where(*waiting).limit(1)) is not None:
             raise Refusal(_("This has been asked for already and waits for a decision."), code="duplicate")
@@ -218,6 +223,7 @@ def hold(person_id: int, reason: str) -> int:
     """Places a hold on *person_id*; its id. The caller has the permission to add one."""
     _known(person_id)
     with acting("legal hold") as s:
+        s.execute(_alone(person_id))  # an erasure under way ends first, or sees the hold
         found = LegalHold(person_id=person_id, reason=reason)
         s.add(found)
         s.flush()
@@ -253,7 +259,11 @@ def approve(erasure: Erasure, note: str | None) -> None:
     """The worker erases it at once. Raises Refusal while there is a hold or the data is still needed."""
     if why := _why_not(erasure.person_id, erasure.kind):
         raise Refusal(why, code="still_needed")
-    erasure.decided_by, erasure.decision_note = context().me, note
+    me = context().me
+    lifted = (LegalHold.person_id == erasure.person_id, LegalHold.lifted_by == me)
+    if me is not None and session().scalar(select(LegalHold.id).where(*lifted).limit(1)) is not None:
+        raise Refusal(_("You lifted a legal hold on this person; somebody else decides on the erasure."), code="lifted_hold")
+    erasure.decided_by, erasure.decision_note = me, note
     outbox.enqueue("security.erase", {"erasure_id": erasure.id}, key=f"security.erase:{erasure.id}:{erasure.version}")
 
 
@@ -278,13 +288,13 @@ def withdraw(erasure: Erasure) -> None:
 @transition(
     "held",
     "lifted",
-    by=lambda c, v: v.holds(SCOPE),
+    by=lambda c, v: and_(v.holds(SCOPE), c.person_id != v.me),
     label=_l("Lift the hold"),
     icon="lock-open",
     arguments={"note": text_argument(_l("Reason"), required=True, max_length=500)},
 )
 def lift(held: LegalHold, note: str) -> None:
-    """From now on the person's data may be erased again."""
+    """From now on the person's data may be erased again.  Nobody lifts the hold on themself."""
     held.lifted_by, held.lift_note = context().me, note
 
 
@@ -312,6 +322,7 @@ def erase(erasure_id: int) -> None:
     erasure = s.scalar(select(Erasure).where(Erasure.id == erasure_id).with_for_update())
     if erasure is None or erasure.state != "approved":
         return
+    s.execute(_alone(erasure.person_id))
     if why := _why_not(erasure.person_id, erasure.kind):
         erasure.state, erasure.decision_note = "proposed", why
         erasure.decided_by = None

@@ -154,7 +154,14 @@ BUILT_IN = (
         "security_admin",
         "安全管理员",
         "Security administrator",
-        ("*:security.*", "!*:security.AuditLog", "!*:security.SensitiveRead", "!*:security.Handover", OPENINGS),
+        (
+            "*:security.*",
+            "!*:security.AuditLog",
+            "!*:security.SensitiveRead",
+            "!*:security.Handover",
+            "!add,lift:security.LegalHold",  # who approves an erasure does not clear the way for it
+            OPENINGS,
+        ),
         ("explain", "security", "personal_data"),
     ),
     BuiltInRole(

@@ -1,6 +1,7 @@
 """Personal data: its time, requests, a second person's approval, and an erasure after which the values are nowhere (ALL-17)."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from portal.kernel.db import unrestricted
 from portal.kernel.document import records
 from portal.kernel.settings import forget_values
 from portal.kernel.settings import settings as active
-from security import erasure, sealing, verification
+from security import erasure, roles, sealing, verification
 
 pytestmark = pytest.mark.req("ALL-17", part="erasure")
 API = "/api/v1/erasures/"
@@ -161,6 +162,41 @@ def test_a_hold_is_stronger(fresh_db: None, app: Any, superuser: Any, leaver: in
     work()
     assert superuser.execute("select state, decision_note from security_erasure where id = %s", [pk]).fetchone()[0] == "proposed"
     assert found_in(superuser, CANARY["bank_account"])
+
+
+def test_who_approves_does_not_clear_the_way(fresh_db: None, app: Any, superuser: Any, leaver: int, client_as: Any, user_id: Any) -> None:
+    legal, security = client_as("legal"), client_as("security.admin")
+    placed = legal.post(HOLDS, json={"person_id": leaver, "reason": "case 8"}).get_json()["id"]
+    assert act(security, placed, "lift", HOLDS, note="x").status_code == 403
+    assert security.post(HOLDS, json={"person_id": leaver, "reason": "x"}).status_code == 403
+    on_legal = legal.post(HOLDS, json={"person_id": user_id("legal"), "reason": "case 9"}).get_json()["id"]
+    assert act(legal, on_legal, "lift", HOLDS, note="x").status_code == 403, "nobody lifts the hold on themself"
+    # somebody with both roles does one of the two
+    with app.app_context(), unrestricted("test of erasure") as s:
+        roles.grant(s, user_id("legal"), "security_admin")
+    both = client_as("legal")
+    assert act(both, placed, "lift", HOLDS, note="settled").status_code == 200
+    pk = ask(client_as("hr"), leaver).get_json()["id"]
+    refused = act(both, pk, "approve")
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (409, "lifted_hold")
+    assert act(security, pk, "approve").status_code == 200
+
+
+def test_a_hold_waits_for_an_erasure_under_way(fresh_db: None, app: Any, superuser: Any, leaver: int, client_as: Any) -> None:
+    pk = ask(client_as("hr"), leaver).get_json()["id"]
+    assert act(client_as("security.admin"), pk, "approve").status_code == 200
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), unrestricted("test of erasure"):
+            erasure.erase(pk)
+            placing = pool.submit(client_as("legal").post, HOLDS, json={"person_id": leaver, "reason": "case 10"})
+            with pytest.raises(TimeoutError):
+                placing.result(timeout=1.0)  # else the hold would stand before an erasure that it should have stopped
+        assert placing.result(timeout=20).status_code == 201
+    erased, held = superuser.execute(
+        "select e.erased_at, h.created_at from security_erasure e, security_legal_hold h where e.id = %s and h.person_id = e.person_id",
+        [pk],
+    ).fetchone()
+    assert erased is not None and held is not None
 
 
 def test_nobody_decides_alone_or_on_the_own_data(fresh_db: None, superuser: Any, leaver: int, client_as: Any, user_id: Any) -> None:
