@@ -24,7 +24,6 @@ class AuditEntry(Base):
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     txid: Mapped[int] = mapped_column(BigInteger, server_default=func.txid_current())
     actor: Mapped[int | None] = mapped_column(BigInteger)
-    deputy_for: Mapped[int | None] = mapped_column(BigInteger)
     db_role: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(Text)
     ip: Mapped[str | None] = mapped_column(Text)

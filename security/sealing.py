@@ -80,7 +80,7 @@ def _side(side: str) -> str:
 
 CONTENT = f"""sha256(convert_to(
   jsonb_build_array(a.id, case when isfinite(a.at) then (extract(epoch from a.at) * 1000000)::bigint end, a.txid,
-    a.actor, a.deputy_for, a.db_role, a.request_id, a.ip, a.reason, a.tbl, a.row_id, a.root_tbl, a.root_id, a.op)::text
+    a.actor, null::bigint, a.db_role, a.request_id, a.ip, a.reason, a.tbl, a.row_id, a.root_tbl, a.root_id, a.op)::text
   || chr(10) || {_side("old")} || chr(10) || {_side("new")}, 'UTF8'))"""
 """SQL over the alias *a* of `audit_entry`: what an entry says, as 32 bytes. Sealing and verifying send the same text; it calls nothing
 that the database could have been given to say something else."""

@@ -25,7 +25,7 @@ def edit(s: Any, dice: random.Random) -> int:
         ["actor = coalesce(actor, 0) + 1", "at = at + interval '1 microsecond'", "at = 'infinity'",
          "ip = '10.0.0.99'", "reason = 'because'", "op = op || 'x'",
          "row_id = row_id + 1", "tbl = 'x' || tbl", "request_id = 'r'", "db_role = 'other'", "txid = txid - 1", "root_id = 5",
-         "salt = gen_random_uuid()", "deputy_for = 3", "old = '{}'", "new = coalesce(new, '{}') || '{\"added\": 1}'", "old = 'null'",
+         "salt = gen_random_uuid()", "old = '{}'", "new = coalesce(new, '{}') || '{\"added\": 1}'", "old = 'null'",
          "new = null where new is not null", "residue = '{\"new\": {\"summary\": 5}}', salt = null", "residue = '7', new = '\"x\"'",
          "residue = '7'", "residue = '{}'"]
     )  # fmt: skip
