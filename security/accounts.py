@@ -92,10 +92,12 @@ class RolesGained:
 
 @dataclass(frozen=True)
 class AccountLinked:
-    """A Keycloak account came to the person *user_id* by the employee number its administrators set (VIS-05)."""
+    """A Keycloak account came to the person *user_id* by the employee number its administrators set, or by the word of *by* (VIS-05)."""
 
     user_id: int
     subject: str
+    username: str
+    by: int | None = None
 
 
 # ------------------------------------------------------------------ sign-in by Keycloak
@@ -139,7 +141,7 @@ def find(s: Session, claims: dict[str, Any]) -> int | None:
         log.warning("account.number_taken", employee_number=number, subject=subject, user_id=user_id)
         return None
     log.info("account.linked", user_id=user_id, subject=subject)
-    publish(AccountLinked(user_id, str(subject)))
+    publish(AccountLinked(user_id, str(subject), str(claims.get("preferred_username") or "")))
     return user_id
 
 

@@ -130,7 +130,7 @@ def compare_groups(
 ) -> tuple[list[Change], list[Finding]]:
     """What has to be done to groups of departments, and the groups that are not ours.
 
-    *visited*: groups that have members who are not ours; such a group is not removed with its department.
+    *visited*: groups that have members who are not ours; such a group is not removed with its department, nor one that gives roles.
     """
     ordered = from_the_top(departments)
     held = ours(ordered, groups, known.groups)
@@ -160,7 +160,7 @@ def compare_groups(
             findings.append(Finding("group", group.id, group.name, _path(group, groups)))
     for code, gid in held.items():
         if code not in living:
-            if gid in visited or any(child not in own for child in _everything_below(gid, below)):
+            if gid in visited or groups[gid].roles or any(child not in own for child in _everything_below(gid, below)):
                 findings.append(Finding("left", gid, groups[gid].name, _path(groups[gid], groups)))
             else:
                 changes.append(Change("department", "removed", code, groups[gid].name))
@@ -216,19 +216,28 @@ def _alike(user: TheirUser, person: Person) -> bool:
     return same_mail or user.username.lower() == person.username.lower()
 
 
-def compare_person(person: Person, user: TheirUser, code_of: Mapping[str, str]) -> list[Change]:
-    """What has to be done to the account of *person*; *code_of*: department by id of each group that is ours."""
+def masked(address: str) -> str:
+    """Enough of an e-mail address to tell two apart: what is kept about comparisons holds no address that would have to be erased."""
+    name, at, host = address.partition("@")
+    return f"{name[:1]}…{at}{host}" if address else ""
+
+
+def compare_person(person: Person, user: TheirUser, code_of: Mapping[str, str], *, opens: bool = False) -> list[Change]:
+    """What has to be done to the account of *person*; *code_of*: department by id of each group that is ours.
+
+    An account that somebody switched off at Keycloak is switched on only when the change at hand *opens* it.
+    """
     key, out = str(person.user_id), list[Change]()
 
     def differs(what: str, before: str, after: str) -> None:
         out.append(Change("person", what, key, person.name, before, after))
 
-    if user.enabled != person.active:
+    if (user.enabled and not person.active) or (opens and person.active and not user.enabled):
         differs("enabled" if person.active else "disabled", user.username, "")
     if (user.last_name, user.first_name) != (person.last_name, person.first_name):
         differs("renamed", user.name, person.name)
     if person.email and user.email.lower() != person.email.lower():
-        differs("mail", user.email, person.email)
+        differs("mail", masked(user.email), masked(person.email))
     if user.number != person.number:
         differs("number", user.number, person.number)
     have = {code_of[g] for g in user.groups if g in code_of}
@@ -252,6 +261,8 @@ def compare_people(people: Iterable[Person], users: Collection[TheirUser], known
                 plan.changes.append(Change("person", "linked", key, person.name, user.username, person.number))
                 seen.add(user.subject)
             plan.changes += compare_person(person, user, code_of)
+            if person.active and not user.enabled and ("off", user.subject) not in known.ignored:
+                plan.findings.append(Finding("off", user.subject, user.username, person.name, person.user_id))
         elif how == "double":
             plan.changes.append(Change("person", "waits", key, person.name, after=person.number))
         elif how == "waits" and user is not None:
@@ -265,7 +276,7 @@ def compare_people(people: Iterable[Person], users: Collection[TheirUser], known
     for user in users:
         if user.subject in seen or _ignored(user, known) or (user.subject in known.disabled and not user.enabled):
             continue
-        detail = " · ".join(filter(None, (user.name, user.email, user.number)))
+        detail = " · ".join(filter(None, (user.name, masked(user.email), user.number)))
         kind = "double" if user.subject in double else "account"
         plan.findings.append(Finding(kind, user.subject, user.username, detail, double.get(user.subject, proposed.get(user.subject))))
     return plan

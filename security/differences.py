@@ -12,16 +12,17 @@ from portal.kernel.columns import BY_ACTION
 from portal.kernel.db import session
 from portal.kernel.document import Record, User
 from portal.kernel.errors import Invalid, Refusal
+from portal.kernel.events import publish
 from portal.kernel.i18n import _, _l
 from portal.kernel.outbox import enqueue
 from security import expected
-from security.accounts import tell_roles
+from security.accounts import AccountLinked, tell_roles
 from security.expected import GroupLink
 from security.sessions import Account
 from security.signins import SCOPE
 from security.transitions import Argument, transition
 from security.transitions import text as words
-from security.visibility import acting
+from security.visibility import acting, context
 
 RUN, DISABLE = "security.directory_comparison", "security.directory_disable"
 
@@ -44,7 +45,8 @@ KINDS = {
     "account": _l("Account with no employee"),
     "double": _l("Second account with an employee's number"),
     "group": _l("Group that is no department"),
-    "left": _l("Group of a closed department, with others in it"),
+    "off": _l("Account of an employee switched off at Keycloak"),
+    "left": _l("Group of a closed department, with others in it or with roles"),
     "role": _l("Role the portal does not know"),
 }
 OF_ACCOUNTS = ("account", "double")
@@ -53,6 +55,7 @@ STATE_WORDS = {
     "linked": _l("Linked"),
     "ignored": _l("Left alone"),
     "disabled": _l("Disabled"),
+    "enabled": _l("Enabled"),
     "gone": _l("No longer there"),
 }
 
@@ -129,7 +132,7 @@ class Difference(Record):
             "label": _l("State"),
             "readonly": True,
             "choices": STATE_WORDS,
-            "tone": {"open": "warn", "linked": "ok", "ignored": "idle", "disabled": "idle", "gone": "idle"},
+            "tone": {"open": "warn", "linked": "ok", "ignored": "idle", "disabled": "idle", "enabled": "ok", "gone": "idle"},
         },
     )
     reason: Mapped[str | None] = mapped_column(Text, server_default=FetchedValue(), info={"label": _l("Reason"), **BY_ACTION})
@@ -199,7 +202,8 @@ def link(difference: Difference, user_id: int) -> None:
     s.flush()
     difference.user_id = user_id
     tell_roles(user_id)
-    expected.person_changed(user_id)
+    publish(AccountLinked(user_id, difference.key, difference.title, context().me))
+    expected.person_changed(user_id, opens=True)
 
 
 @transition(
@@ -259,6 +263,22 @@ def disable(difference: Difference, reason: str | None) -> None:
         raise Refusal(_("This account is linked to somebody; it is disabled when the person leaves."), code="linked")
     difference.reason = reason
     enqueue(DISABLE, {"subject": difference.key}, key=f"{DISABLE}:{difference.id}:{difference.version}")
+
+
+@transition(
+    "open",
+    "enabled",
+    by=lambda c, v: and_(c.kind == "off", v.holds(SCOPE)),
+    label=_l("Enable"),
+    icon="user-check",
+    confirm=_l("Somebody switched this account off at the sign-in service. Do you know why, and that it may be used again?"),
+    arguments={"reason": words(_l("Reason"), required=True, max_length=500)},
+)
+def enable(difference: Difference, reason: str) -> None:
+    """The account is switched on at Keycloak again."""
+    difference.reason = reason
+    if difference.user_id is not None:
+        expected.person_changed(difference.user_id, opens=True)
 
 
 @transition(("ignored", "disabled"), "open", by=_reads, label=_l("Ask again"), icon="arrow-back-up")

@@ -44,12 +44,16 @@ class TheirUser:
 
 @dataclass(frozen=True)
 class TheirGroup:
-    """A group as Keycloak has it; *parent*: id of the group above, *code*: the department it says it is."""
+    """A group as Keycloak has it; *parent*: id of the group above, *code*: the department it says it is.
+
+    *roles*: whoever is in it gets roles by that, of whatever application.
+    """
 
     id: str
     name: str
     parent: str | None
     code: str
+    roles: bool = False
 
 
 class Directory:
@@ -108,7 +112,7 @@ class Directory:
                 "firstName": person.first_name,
                 "lastName": person.last_name,
                 "email": email or "",
-                "emailVerified": bool(email),
+                "emailVerified": False,  # nobody has shown yet that the address is theirs; following the invitation does
                 "attributes": {NUMBER: [person.number]},
                 "requiredActions": ["UPDATE_PASSWORD"],
             },
@@ -143,7 +147,8 @@ class Directory:
         def read(path: str, parent: str | None) -> None:
             for one in list(self._pages(path, MOST_GROUPS, briefRepresentation="false")):
                 code = ((one.get("attributes") or {}).get(CODE) or [""])[0]
-                found[one["id"]] = TheirGroup(one["id"], one["name"], parent, code)
+                roles = bool(one.get("realmRoles") or one.get("clientRoles"))
+                found[one["id"]] = TheirGroup(one["id"], one["name"], parent, code, roles)
                 if len(found) > MOST_GROUPS:
                     raise TooMany(f"more than {MOST_GROUPS} groups")
                 if one.get("subGroupCount", 1):
@@ -162,10 +167,11 @@ class Directory:
         return self._admin.make(f"/groups/{parent}/children" if parent else "/groups", body)
 
     def change_group(self, group: str, name: str, code: str | None = None) -> None:
-        """Give *group* another name, and the department's code if given; its other attributes stay."""
+        """Give *group* another name, and the department's code if given; its description and other attributes stay."""
         before = self._admin.request("get", f"/groups/{group}")
         attributes = (before.get("attributes") or {}) | ({CODE: [code]} if code is not None else {})
-        self._admin.request("put", f"/groups/{group}", {"name": name, "attributes": attributes})
+        kept = {"description": before["description"]} if before.get("description") else {}
+        self._admin.request("put", f"/groups/{group}", {"name": name, "attributes": attributes, **kept})
 
     def move_group(self, group: str, name: str, parent: str | None) -> None:
         """Hang *group* below *parent*; *name* is the one it has."""

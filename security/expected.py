@@ -102,9 +102,12 @@ def roles() -> dict[str, str]:
 
 
 # ------------------------------------------------------------------ telling of changes
-def person_changed(user_id: int) -> None:
-    """Have the account of *user_id* at Keycloak brought to what holds, queued with this transaction."""
-    _queue(PERSON, {"user_id": user_id})
+def person_changed(user_id: int, *, opens: bool = False) -> None:
+    """Have the account of *user_id* at Keycloak brought to what holds, queued with this transaction.
+
+    *opens*: the change lets the person in (again): only then is an account that is switched off at Keycloak switched on.
+    """
+    _queue(PERSON, {"user_id": user_id} | ({"opens": True} if opens else {}))
 
 
 def departments_changed() -> None:

@@ -24,7 +24,7 @@ from security.comparison import Change, Finding, Plan
 from security.differences import Comparison, Difference
 from security.directory import TooMany
 from security.keycloak import unreachable
-from security.synchronisation import lock, noted, sync_departments, sync_person, sync_role, there_now
+from security.synchronisation import MOST_REMOVED, lock, noted, sync_departments, sync_person, sync_role, there_now
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,8 @@ MOST_AT_NIGHT = parameter(
     help=_l("If more differ, for example because another realm is connected, nothing is repaired until an administrator says so."),
     check=lambda n: 0 <= n <= 100_000,
 )
+MOST_DISABLED = 10
+"""Accounts the nightly comparison may disable; in a small company fifty would be everybody."""
 KEPT_FOR = timedelta(days=400)
 KEPT_CHANGES = 1000
 """Lines of a comparison that are kept; beyond them only the counts."""
@@ -65,8 +67,8 @@ def compare() -> Plan:
     return plan
 
 
-def repair(plan: Plan) -> list[str]:
-    """Do what *plan* found, each person by itself.  Returns what could not be done."""
+def repair(plan: Plan, bounded: bool = False) -> list[str]:
+    """Do what *plan* found, each person by itself.  Returns what could not be done.  *bounded*: see `sync_departments`."""
     problems: list[str] = []
 
     def attempt(what: str, do: Callable[[], None]) -> None:
@@ -79,7 +81,7 @@ def repair(plan: Plan) -> list[str]:
             problems.append(f"{what}: {error}"[:300])
 
     if any(change.about == "department" for change in plan.changes):
-        attempt("departments", sync_departments)
+        attempt("departments", partial(sync_departments, bounded))
     for change in plan.changes:
         if change.about == "role":
             attempt(change.label, partial(sync_role, change.key))
@@ -89,8 +91,11 @@ def repair(plan: Plan) -> list[str]:
 
 
 def too_many(plan: Plan) -> bool:
-    """More accounts differ than a program may change by itself."""
-    return len({c.key for c in plan.changes if c.about == "person" and c.what != "waits"}) > MOST_AT_NIGHT.get()
+    """More accounts differ than a program may change by itself, or more would be shut out than leave unnoticed: letters do that at once."""
+    changed = {c.key for c in plan.changes if c.about == "person" and c.what != "waits"}
+    disabled = sum(c.what == "disabled" for c in plan.changes)
+    removed = sum((c.about, c.what) == ("department", "removed") for c in plan.changes)
+    return len(changed) > MOST_AT_NIGHT.get() or disabled > MOST_DISABLED or removed > MOST_REMOVED
 
 
 def keep(findings: list[Finding]) -> int:
@@ -134,7 +139,7 @@ def run(pk: int, bounded: bool, patient: bool) -> None:
         if settings().local_accounts:
             raise TooMany("single sign-on is switched off")
         plan = compare()
-        problems = [] if not asked.repair or (bounded and too_many(plan)) else repair(plan)
+        problems = [] if not asked.repair or (bounded and too_many(plan)) else repair(plan, bounded)
         if asked.repair and bounded and too_many(plan):
             values["problem"] = "too_many"
         elif problems:

@@ -15,10 +15,11 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from portal.kernel.db import Session, unrestricted
+from portal.kernel.events import publish
 from portal.kernel.outbox import handler
 from portal.kernel.settings import settings
 from security import comparison, differences, expected, sessions
-from security.accounts import tell_roles
+from security.accounts import AccountLinked, tell_roles
 from security.comparison import Known
 from security.differences import Difference
 from security.directory import Directory, TheirUser
@@ -29,6 +30,8 @@ from security.sessions import Account
 log = structlog.get_logger(__name__)
 
 PASSES = 5
+MOST_REMOVED = 5
+"""Groups of closed departments that are removed at once without anybody having looked."""
 
 
 def there_now() -> Directory:
@@ -61,8 +64,11 @@ def noted(s: Session, subjects: Iterable[str] | None = None) -> Known:
 
 # ------------------------------------------------------------------ one person
 @handler(expected.PERSON, away=away)
-def sync_person(user_id: int) -> None:
-    """Bring the account of an employee to what holds now.  Nothing for somebody unknown or whose account waits for an answer."""
+def sync_person(user_id: int, opens: bool = False) -> None:
+    """Bring the account of an employee to what holds now.  Nothing for somebody unknown or whose account waits for an answer.
+
+    *opens*: see `expected.person_changed`.
+    """
     if settings().local_accounts:
         return
     there = there_now()
@@ -70,12 +76,12 @@ def sync_person(user_id: int) -> None:
         lock(s, f"person:{user_id}")
         person = next(iter(expected.people([user_id])), None)
         if person is not None:
-            _bring(s, there, person)
+            _bring(s, there, person, opens)
         else:
             _switch(s, there, user_id)
 
 
-def _bring(s: Session, there: Directory, person: Person) -> None:
+def _bring(s: Session, there: Directory, person: Person, opens: bool) -> None:
     linked = s.scalar(select(Account.subject).where(Account.user_id == person.user_id))
     user = there.user(linked) if linked else None
     if user is None:
@@ -86,7 +92,7 @@ def _bring(s: Session, there: Directory, person: Person) -> None:
     if person.active and person.department and person.department not in code_of.values():
         sync_departments()
         code_of = {gid: code for code, gid in s.execute(select(GroupLink.code, GroupLink.group_id)).tuples()}
-    whats = {change.what for change in comparison.compare_person(person, user, code_of)}
+    whats = {change.what for change in comparison.compare_person(person, user, code_of, opens=opens)}
     if values := _values(person, user, whats):
         _write(there, user.subject, values, person.number if "number" in whats else None)
     if "moved" in whats:
@@ -119,8 +125,8 @@ def _values(person: Person, user: TheirUser, whats: set[str]) -> dict[str, Any]:
     if "renamed" in whats:
         values |= {"firstName": person.first_name, "lastName": person.last_name}
     if "mail" in whats:
-        values |= {"email": person.email, "emailVerified": True}
-    return values | ({"enabled": person.active} if "number" in whats else {})
+        values |= {"email": person.email, "emailVerified": False}
+    return values
 
 
 def _write(there: Directory, subject: str, values: dict[str, Any], number: str | None) -> None:
@@ -151,6 +157,8 @@ def _find(s: Session, there: Directory, person: Person) -> TheirUser | None:
     if before is not None:
         sessions.end_by_subject(before, "switched off at Keycloak")
     tell_roles(person.user_id)
+    if how == "link" and user is not None:
+        publish(AccountLinked(person.user_id, subject, user.username))
     if how == "none" and person.email:
         there.invite(subject)
     return there.user(subject)
@@ -163,18 +171,18 @@ def _departments_changed() -> None:
         sync_departments()
 
 
-def sync_departments() -> None:
-    """Bring the groups of departments to the organisation as it is now."""
+def sync_departments(bounded: bool = True) -> None:
+    """Bring the groups of departments to the organisation as it is now; *bounded*: remove `MOST_REMOVED` groups at most, else none."""
     there = there_now()
     with unrestricted("groups of departments at Keycloak") as s:
         lock(s, "departments")
         for _pass in range(PASSES):
-            if not _regroup(s, there):
+            if not _regroup(s, there, bounded):
                 return
         log.warning("directory.groups_unsettled")
 
 
-def _regroup(s: Session, there: Directory) -> bool:
+def _regroup(s: Session, there: Directory, bounded: bool) -> bool:
     """One pass over the groups from the top; whether something was done, so that another has to look.
 
     Two departments that change names at once are in each other's way: one gets its code into the name and is named at the next pass.
@@ -189,7 +197,7 @@ def _regroup(s: Session, there: Directory) -> bool:
         above = held.get(d.parent) if d.parent else None
         spare = f"{d.name} ({d.code})"
         if group is None:
-            held[d.code] = _unless_taken(partial(_make, there, d.code, above), wanted.name, spare)
+            held[d.code] = _make(there, d.code, above, wanted.name, spare)
             _note(s, held, kept)
             changed = True
             continue
@@ -206,11 +214,18 @@ def _regroup(s: Session, there: Directory) -> bool:
                 there.change_group(group.id, spare, d.code)
                 there.move_group(group.id, spare, above)
             changed = True
-    return _close(s, there, departments) or changed
+    return _close(s, there, departments, bounded) or changed
 
 
-def _make(there: Directory, code: str, parent: str | None, name: str) -> str:
-    return there.create_group(code, name, parent)
+def _make(there: Directory, code: str, parent: str | None, name: str, spare: str) -> str:
+    try:
+        return there.create_group(code, name, parent)
+    except KeycloakError as error:
+        if error.response_code != 409:
+            raise
+    # the client asks again when an answer comes late: then the group is there already, and a second one would be nobody's
+    made = next((g.id for g in there.groups().values() if (g.code, g.parent, g.name) == (code, parent, name)), None)
+    return made or there.create_group(code, spare, parent)
 
 
 def _call_it(there: Directory, code: str, group: str, name: str) -> None:
@@ -235,8 +250,11 @@ def _note(s: Session, held: dict[str, str], kept: dict[str, str]) -> bool:
     return bool(fresh)
 
 
-def _close(s: Session, there: Directory, departments: Iterable[expected.Department]) -> bool:
-    """Remove the groups of closed departments that hold nobody and nothing of others."""
+def _close(s: Session, there: Directory, departments: Iterable[expected.Department], bounded: bool) -> bool:
+    """Remove the groups of closed departments that hold nobody and nothing of others, and give nobody a role.
+
+    Many at once are more likely a mistake than a reorganisation: they wait until an administrator has the comparison repair them.
+    """
     living, done = {d.code for d in departments}, False
     closed = [row for row in s.execute(select(GroupLink.code, GroupLink.group_id)).tuples() if row[0] not in living]
     if not closed:
@@ -245,6 +263,9 @@ def _close(s: Session, there: Directory, departments: Iterable[expected.Departme
     known = noted(s, [])
     changes, _findings = comparison.compare_groups(departments, groups, known, _visited(there, known, [gid for _c, gid in closed], groups))
     removable = {change.key for change in changes if change.what == "removed"}
+    if bounded and len(removable) > MOST_REMOVED:
+        log.warning("directory.many_groups_closed", groups=len(removable))
+        removable = set()
     for code, gid in closed:
         if code in removable:
             there.remove_group(gid)
@@ -285,7 +306,9 @@ def disable_foreign(subject: str) -> None:
         return
     there = there_now()
     with unrestricted("account with no employee") as s:
-        if s.scalar(select(Account.user_id).where(Account.subject == subject)) is not None or there.user(subject) is None:
-            return
+        said = (Difference.key == subject, Difference.kind.in_(differences.OF_ACCOUNTS), Difference.state == "disabled")
+        linked = s.scalar(select(Account.user_id).where(Account.subject == subject)) is not None
+        if linked or s.scalar(select(Difference.id).where(*said)) is None or there.user(subject) is None:
+            return  # linked, or the answer was taken back
     there.change(subject, {"enabled": False})
     there.log_out(subject)

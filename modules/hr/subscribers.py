@@ -260,7 +260,7 @@ class Staff:
 
 def account_follows(event: Any) -> None:
     """The person's account at Keycloak is made, moved, renamed, disabled or enabled, as the person stands by then."""
-    directory.person_changed(event.user_id)
+    directory.person_changed(event.user_id, opens=isinstance(event, EmployeeJoined))
 
 
 for _change in (EmployeeJoined, EmployeeMoved, EmployeeLeft, EmployeeChanged):

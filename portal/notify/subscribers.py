@@ -78,6 +78,23 @@ notice_kind(
     tone="warn",
 )
 
+notice_kind(
+    "security.account_linked_by",
+    label=_l("Sign-in account linked by an administrator"),
+    title=_l("%(by)s linked the sign-in account %(account)s to %(name)s"),
+    body=_l("Whoever signs in with it is %(name)s here. Ask %(name)s whether it is theirs."),
+    url="/sign-ins/?f.user_id=%(id)s",
+    tone="warn",
+)
+notice_kind(
+    "security.account_linked_to_you",
+    label=_l("Sign-in account linked to you"),
+    title=_l("The sign-in account %(account)s is yours from now on"),
+    body=_l("Linked by %(by)s. Whoever signs in with it is you here: if it is not yours, tell a security administrator at once."),
+    url="/my-account/",
+    tone="warn",
+)
+
 _WATCHERS = text(
     """select distinct x.user_id from ab_user_role x join ab_role r on r.id = x.role_id
        where r.name in ('leader', 'security_admin') order by x.user_id"""
@@ -128,8 +145,7 @@ def tell_of_emergency(event: Event, told: dict[str, Any]) -> None:
 @on(OwnAccessWidened)
 def tell_leaders(event: OwnAccessWidened) -> None:
     """Whoever administers access and gives some to themself is seen doing it (VIS-05)."""
-    name = session().scalar(text("select last_name || first_name from ab_user where id = :id"), {"id": event.by})
-    params = {"name": name or "", "role": event.role, "added": ", ".join(event.added[:10]) or event.role}
+    params = {"name": _name(event.by), "role": event.role, "added": ", ".join(event.added[:10]) or event.role}
     leaders = session().scalars(_LEADERS, {"by": event.by}).all()
     notify(leaders, "security.own_access", params=params, key=f"security.own_access:{uuid.uuid4().hex}")
 
@@ -144,14 +160,23 @@ def note_gained(event: RolesGained) -> None:
             tell_leaders(OwnAccessWidened(event.user_id, key, []))
 
 
+def _name(user_id: int) -> str:
+    return session().scalar(text("select last_name || first_name from ab_user where id = :id"), {"id": user_id}) or ""
+
+
 @on(AccountLinked)
 def tell_of_linking(event: AccountLinked) -> None:
-    """An account with wide access may not come to somebody unseen (VIS-05)."""
+    """No account comes to somebody unseen: not by an administrator, and one with wide access not by its number either (VIS-05)."""
+    key = f"security.account_linked:{event.user_id}:{event.subject}"
+    if event.by is not None:
+        linked = {"name": _name(event.user_id), "by": _name(event.by), "account": event.username, "id": event.user_id}
+        watchers = set(session().scalars(_WATCHERS)) - {event.by, event.user_id}
+        notify(watchers, "security.account_linked_by", params=linked, key=key)
+        notify([event.user_id], "security.account_linked_to_you", params=linked, key=key)
+        return
     roles = sorted({name for name, _watches in session().execute(_SCOPED, {"id": event.user_id})})
     if roles:
-        name = session().scalar(text("select last_name || first_name from ab_user where id = :id"), {"id": event.user_id})
-        params = {"name": name or "", "roles": ", ".join(roles), "id": event.user_id}
-        key = f"security.account_linked:{event.user_id}:{event.subject}"
+        params = {"name": _name(event.user_id), "roles": ", ".join(roles), "id": event.user_id}
         notify(session().scalars(_WATCHERS).all(), "security.account_linked", params=params, key=key)
 
 

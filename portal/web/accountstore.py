@@ -141,4 +141,4 @@ def switch(user_id: int, active: bool, reason: str) -> None:
                 raise Refusal(_("The last system administrator cannot be switched off."), code="protected")
         accounts.set_active(user_id, active)
     rolestore.keep([("", "switched_on" if active else "switched_off", f"{found.username}: {reason}")])
-    expected.person_changed(user_id)
+    expected.person_changed(user_id, opens=active)

@@ -113,7 +113,7 @@ class Differences(Screen, model=Difference):
     order = ("created_at", "desc")
     tabs = (
         (_l("To be answered"), "f.state=open"),
-        (_l("Answered"), "f.state=linked&f.state=ignored&f.state=disabled"),
+        (_l("Answered"), "f.state=linked&f.state=enabled&f.state=ignored&f.state=disabled"),
     )
 
     @classmethod
@@ -129,7 +129,11 @@ class Differences(Screen, model=Difference):
             ),
             "double": _("An employee's number stands in more than one account; only one can be the employee's."),
             "group": _("The portal leaves this group alone. Linked to a department, it follows the department."),
-            "left": _("The department is closed; its group still holds others. Empty it at Keycloak, or leave it alone."),
+            "off": _(
+                "The person works here, but somebody switched the account off at the sign-in service. The portal does not switch it on "
+                "by itself: enable it when you know why it was off."
+            ),
+            "left": _("The department is closed; its group still holds others, or gives roles. Clear it at Keycloak, or leave it alone."),
             "role": _("A client role the portal has no role for gives nobody anything here."),
         }
         return {"side": [{"title": str(KINDS[record.kind]), "rows": [{"label": _("What this means"), "value": words[record.kind]}]}]}

@@ -15,7 +15,8 @@ from modules.hr.actions.organisation import move, rename
 from modules.hr.models import Assignment, Department, Employee, Merger
 from portal.kernel import calendar
 from portal.kernel.db import session
-from security import expected, reconciliation, synchronisation
+from security import comparison, expected, reconciliation, synchronisation
+from security.directory import Directory
 from tests.security.realms import OwnRealm
 
 pytestmark = [pytest.mark.keycloak]
@@ -94,7 +95,9 @@ def test_from_hiring_to_coming_back(equal: Do, theirs: OwnRealm, worker: Callabl
         "E9001",
         True,
     )
-    assert theirs.admin.get_user(made.subject)["requiredActions"] == ["UPDATE_PASSWORD"]
+    at_keycloak = theirs.admin.get_user(made.subject)
+    assert at_keycloak["requiredActions"] == ["UPDATE_PASSWORD"]
+    assert at_keycloak["emailVerified"] is False, "HR typed it, nobody showed that it is theirs"
     assert theirs.codes("liu.suifeng") == {"BE1"}
     subject = text("select subject from security_account a join ab_user u on u.id = a.user_id where username = 'liu.suifeng'")
     assert equal(lambda: session().execute(subject).scalar()) == made.subject
@@ -228,7 +231,10 @@ def test_drift_is_shown_then_repaired_and_what_is_not_ours_stays(equal: Do, app:
     assert sal is not None
     admin.group_user_remove(wang.subject, next(iter(wang.groups)))
     admin.group_user_add(wang.subject, sal.id)
-    admin.connection.raw_put(f"/admin/realms/{admin.connection.realm_name}/groups/{plt.id}", data='{"name": "drifted", "attributes": {}}')
+    admin.connection.raw_put(
+        f"/admin/realms/{admin.connection.realm_name}/groups/{plt.id}",
+        data='{"name": "drifted", "description": "of theirs", "attributes": {}}',
+    )
     zhao = theirs.user("member.zhao")
     assert zhao is not None
     admin.delete_user(zhao.subject)
@@ -241,23 +247,110 @@ def test_drift_is_shown_then_repaired_and_what_is_not_ours_stays(equal: Do, app:
             ("role", "created", "质量保证 Quality assurance"),
             ("department", "renamed", "部门 PLT"),
             ("department", "marked", "部门 PLT"),
-            ("person", "enabled", "王一诺"),
             ("person", "renamed", "王一诺"),
             ("person", "number", "王一诺"),
             ("person", "moved", "王一诺"),
             ("person", "created", "赵青禾"),
         }
-        assert {(f.kind, f.label) for f in seen.findings} == {("account", "contractor"), ("group", "football"), ("role", "who_knows")}
+        assert {(f.kind, f.label) for f in seen.findings} == {
+            ("account", "contractor"),
+            ("group", "football"),
+            ("role", "who_knows"),
+            ("off", "member.wang"),
+        }
         assert theirs.user("member.wang").enabled is False, "a dry run writes nothing"  # type: ignore[union-attr]
         assert repaired(app) == []
         again = theirs.user("member.wang")
         assert again is not None
-        assert (again.name, again.enabled, again.number) == ("王一诺", True, theirs.user("member.wang").number)  # type: ignore[union-attr]
+        assert (again.name, again.enabled, again.number) == ("王一诺", False, theirs.user("member.wang").number)  # type: ignore[union-attr]
         assert other in again.groups, "a group of others is left alone"
+        assert theirs.admin.get_group(plt.id)["description"] == "of theirs", "and what others wrote on ours"
         assert theirs.user("contractor") is not None
         assert plan(app).changes == []
     finally:
         admin.delete_client_role(client, "who_knows")
+
+
+@pytest.mark.req("POR-02", part="switched off at Keycloak")
+def test_what_an_administrator_switched_off_stays_off(equal: Do, app: Flask, theirs: OwnRealm, worker: Callable[[], int]) -> None:
+    theirs.change("member.wang", enabled=False)
+
+    def named(name: str) -> None:
+        who = person("member.wang")
+        who.name = name
+        who.before_update(None)
+
+    equal(named, "王一言")
+    worker()
+    wang = theirs.user("member.wang")
+    assert wang is not None
+    assert (wang.name, wang.enabled) == ("王一言", False), "the letter brings the name and leaves the door shut"
+    with app.app_context():
+        reconciliation.reconcile()
+    worker()
+    assert theirs.user("member.wang").enabled is False  # type: ignore[union-attr]
+    assert {(f.kind, f.user_id) for f in plan(app).findings} == {("off", equal(lambda: person("member.wang").user_id))}
+    # whoever comes back by HR's word comes in
+    equal(left, "member.wang")
+    worker()
+    equal(back, "member.wang", "BE1")
+    worker()
+    assert theirs.user("member.wang").enabled is True  # type: ignore[union-attr]
+    assert plan(app).findings == []
+
+
+@pytest.mark.req("POR-02", part="too much at once")
+def test_groups_are_not_removed_by_the_dozen_nor_with_roles(
+    equal: Do, app: Flask, theirs: OwnRealm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(theirs.portal.groups())
+    with monkeypatch.context() as patched:
+        # what a mistake of the source would say
+        patched.setattr(expected, "departments", lambda: [expected.Department("HQ", "总部", None)])
+        with app.app_context():
+            synchronisation.sync_departments()
+            assert reconciliation.too_many(reconciliation.compare())
+    assert set(theirs.portal.groups()) == before
+    assert repaired(app) == []
+    equal(lambda: found("CLUB", "俱乐部", unit("SAL").id))
+    assert repaired(app) == []
+    club = theirs.group("CLUB")
+    assert club is not None
+    role = theirs.admin.get_realm_role("offline_access")
+    theirs.admin.assign_group_realm_roles(club.id, [role])
+    equal(lambda: session().execute(text("update hr_department set archived_at = now() where code = 'CLUB'")))
+    with app.app_context():
+        synchronisation.sync_departments()
+    assert theirs.group("CLUB") is not None, "another application's rights hang on it"
+    assert {(f.kind, f.label) for f in plan(app).findings} == {("left", "俱乐部")}
+    theirs.admin.delete_group_realm_roles(club.id, [role])
+    assert repaired(app) == []
+    assert theirs.group("CLUB") is None
+
+
+def test_a_late_answer_makes_no_second_group(equal: Do, app: Flask, theirs: OwnRealm, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Directory.create_group
+
+    def twice(self: Directory, code: str, name: str, parent: str | None) -> str:
+        make(self, code, name, parent)  # the answer came too late, so the client asked again
+        return make(self, code, name, parent)
+
+    equal(lambda: found("LATE", "迟部", unit("SAL").id))
+    with monkeypatch.context() as slow:
+        slow.setattr(Directory, "create_group", twice)
+        with app.app_context():
+            synchronisation.sync_departments()
+    assert [g.name for g in theirs.portal.groups().values() if g.code == "LATE"] == ["迟部"]
+    assert plan(app).findings == []
+
+
+def test_at_night_nobody_is_shut_out_by_the_dozen(app: Flask) -> None:
+    def disabled(n: int) -> Any:
+        return comparison.Plan(changes=[comparison.Change("person", "disabled", str(i), "x") for i in range(n)])
+
+    with app.app_context():
+        assert not reconciliation.too_many(disabled(reconciliation.MOST_DISABLED))
+        assert reconciliation.too_many(disabled(reconciliation.MOST_DISABLED + 1))
 
 
 @pytest.mark.req("POR-02", part="random sequences")
@@ -347,5 +440,9 @@ def test_whatever_happened_reconciliation_makes_both_sides_equal(
             by_hand()
         worker()
         assert repaired(app) == []
+        for asked in plan(app).findings:
+            if asked.kind == "off":  # somebody's switching off is not taken back without an answer
+                equal(lambda who=asked.user_id: expected.person_changed(who, opens=True))
+        worker()
         second = plan(app)
         assert (second.changes, second.findings) == ([], [])

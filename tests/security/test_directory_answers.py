@@ -87,8 +87,20 @@ def test_people_of_an_existing_keycloak_are_taken_over(
     worker()
     assert {r["name"] for r in admin.get_client_roles_of_user(by_number, client)} >= {"employee"}
 
+    assert waiting["zhaoqh"]["detail"] == "z…@mail.example", "no address that an erasure would have to find"
     assert answered(watch, waiting["zhaoqh"]["id"], "link", user_id=zhao).status_code == 200
+    ids = "select username, id from ab_user where username in ('leader', 'security.admin')"
+    known = dict(here(lambda: session().execute(text(ids)).tuples().all()))
+    notices = "select kind, receiver_id from notify_notice where kind like 'security.account_linked_%'"
+    told = here(lambda: session().execute(text(notices)).tuples().all())
+    assert ("security.account_linked_to_you", zhao) in told
+    assert ("security.account_linked_by", known["leader"]) in told
+    assert ("security.account_linked_by", known["security.admin"]) not in told, "who did it knows"
     assert answered(watch, waiting["backup.robot"]["id"], "ignore", reason="备份程序").status_code == 200
+    assert answered(watch, waiting["old.colleague"]["id"], "disable", reason="前同事").status_code == 200
+    assert answered(watch, waiting["old.colleague"]["id"], "reopen").status_code == 200
+    worker()
+    assert admin.get_user(left)["enabled"] is True, "the answer was taken back before it was carried out"
     assert answered(watch, waiting["old.colleague"]["id"], "disable", reason="前同事").status_code == 200
     assert answered(watch, waiting["部门 SAL"]["id"], "adopt", code="SAL").status_code == 200
     wang = here(lambda: session().execute(text("select id from ab_user where username = 'member.wang'")).scalar())
@@ -108,6 +120,14 @@ def test_people_of_an_existing_keycloak_are_taken_over(
     assert last["changed"] == 0, last
     history = watch.get(f"/account-differences/{waiting['backup.robot']['id']}/history").text
     assert "备份程序" in history
+    # an employee's account that somebody switches off waits for an answer
+    theirs.change("zhaoqh", enabled=False)
+    assert compared(watch, worker, repair=True)["found"] == 2
+    off = next(d for d in watch.get(REVIEW).get_json()["result"] if d["kind"] == "off")
+    assert (off["kind"], off["user_id"], theirs.portal.user(by_mail).enabled) == ("off", zhao, False)  # type: ignore[union-attr]
+    assert answered(watch, off["id"], "enable", reason="查清了").status_code == 200
+    worker()
+    assert theirs.portal.user(by_mail).enabled is True  # type: ignore[union-attr]
     # enabled again by hand: asked again
     theirs.change("old.colleague", enabled=True)
     assert compared(watch, worker)["found"] == 2
