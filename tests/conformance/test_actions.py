@@ -112,6 +112,7 @@ MAY: dict[str, Words] = {
     "security.Difference.adopt": lambda o, me, row: row["kind"] == "group" and looks_after_accounts(o, me, row),
     "security.Difference.ignore": looks_after_accounts,
     "security.Difference.reopen": looks_after_accounts,
+    "security.Difference.enable": lambda o, me, row: row["kind"] == "off" and looks_after_accounts(o, me, row),
     "project.Project.start": manages,
     "project.Project.pause": manages,
     "project.Project.resume": manages,
@@ -169,7 +170,7 @@ MAY: dict[str, Words] = {
     "security.Erasure.approve": decides_on_erasure,
     "security.Erasure.refuse": decides_on_erasure,
     "security.Erasure.withdraw": own("created_by"),
-    "security.LegalHold.lift": lambda o, me, row: o.looks_after_personal_data(me),
+    "security.LegalHold.lift": lambda o, me, row: o.looks_after_personal_data(me) and row["person_id"] != me,
 }
 
 
