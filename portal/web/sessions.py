@@ -259,7 +259,7 @@ class Account(Page):
     def end_everywhere(self) -> Any:
         """Ends every own session, this one too, here and at the sign-in service."""
         end_all(_mine())
-        return redirect("/logout/", 303)
+        return redirect("/logout/", 307)  # still a form that was sent: this one ends there, without being asked again
 
     def _back(self, said: str, signed_out: bool) -> Any:
         if signed_out:
