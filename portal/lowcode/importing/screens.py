@@ -35,6 +35,8 @@ class Imports(Page):
     route_base = "/imports"
     title = _l("Imports")
     icon = "file-import"
+    menu = "People"
+    menu_order = 60
 
     @route("/")
     def show(self) -> str:
