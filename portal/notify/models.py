@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel.speaklater import LazyString
-from sqlalchemy import ARRAY, BigInteger, DateTime, FetchedValue, ForeignKey, Index, Text, UniqueConstraint, any_, false, or_, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, FetchedValue, ForeignKey, Index, Text, UniqueConstraint, and_, any_, false, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -275,7 +275,7 @@ class Warning_(Record):
         return or_(
             v.has("managed_projects", c.project_id),
             v.has("staff", c.user_id),
-            v.has("headed_departments", c.department_id),
+            and_(c.user_id.is_(None), v.has("headed_departments", c.department_id)),  # about people: those who answer for them
             v.me == any_(c.receivers),
             c.assignee_id == v.me,
         )

@@ -314,7 +314,9 @@ class Oracle:
         return self.sees_as_head(me, row["author_id"]) and self.sees_project(me, project)
 
     def _notify_warning(self, me: int, row: Row) -> bool:
-        if me in row["receivers"] or row["assignee_id"] == me or row["department_id"] in self.sees_departments(me):
+        if me in row["receivers"] or row["assignee_id"] == me:
+            return True
+        if row["user_id"] is None and row["department_id"] in self.sees_departments(me):
             return True
         project = row["project_id"]
         if project is not None and (self.sees_as_manager(me, project) or self.all_projects(me)):
