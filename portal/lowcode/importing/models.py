@@ -200,6 +200,6 @@ class ImportRow(Record):
         return self.key
 
 
-stay("lowcode_import_run", "who imported", "owner_id")
+stay("lowcode_import_run", "who imported, and who decided", "owner_id", "decided_by")
 stay("lowcode_import_file", "who imported", "owner_id")
 stay("lowcode_import_row", "who imported", "owner_id")
