@@ -76,8 +76,10 @@ def theirs(keycloak: SimpleNamespace) -> Iterator[OwnRealm]:
 
 
 @pytest.fixture
-def here(app: Flask, settings: Settings, theirs: OwnRealm) -> Iterator[Callable[..., Any]]:
+def here(request: pytest.FixtureRequest, app: Flask, settings: Settings, theirs: OwnRealm) -> Iterator[Callable[..., Any]]:
     """`here(function, …)`: runs it as the system, with the portal connected to the realm `theirs`."""
+    if "fresh_db" in request.fixturenames:
+        request.getfixturevalue("fresh_db")  # first: a new database leads back to the sample realm, which other tests have filled
     active.use(settings.model_copy(update={"oidc_issuer": theirs.issuer, "oidc_client_secret": SECRET}))
 
     def do(function: Callable[..., Any], *args: Any, **values: Any) -> Any:

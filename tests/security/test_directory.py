@@ -216,6 +216,15 @@ def test_the_group_tree_follows(equal: Do, theirs: OwnRealm, worker: Callable[[]
     assert coded.id == kept.id
 
 
+def test_at_night_nobody_is_shut_out_by_the_dozen(app: Flask) -> None:
+    def disabled(n: int) -> Any:
+        return comparison.Plan(changes=[comparison.Change("person", "disabled", str(i), "x") for i in range(n)])
+
+    with app.app_context():
+        assert not reconciliation.too_many(disabled(reconciliation.MOST_DISABLED))
+        assert reconciliation.too_many(disabled(reconciliation.MOST_DISABLED + 1))
+
+
 @pytest.mark.req("POR-02", part="drift")
 def test_drift_is_shown_then_repaired_and_what_is_not_ours_stays(equal: Do, app: Flask, theirs: OwnRealm) -> None:
     admin = theirs.admin
@@ -342,15 +351,6 @@ def test_a_late_answer_makes_no_second_group(equal: Do, app: Flask, theirs: OwnR
             synchronisation.sync_departments()
     assert [g.name for g in theirs.portal.groups().values() if g.code == "LATE"] == ["迟部"]
     assert plan(app).findings == []
-
-
-def test_at_night_nobody_is_shut_out_by_the_dozen(app: Flask) -> None:
-    def disabled(n: int) -> Any:
-        return comparison.Plan(changes=[comparison.Change("person", "disabled", str(i), "x") for i in range(n)])
-
-    with app.app_context():
-        assert not reconciliation.too_many(disabled(reconciliation.MOST_DISABLED))
-        assert reconciliation.too_many(disabled(reconciliation.MOST_DISABLED + 1))
 
 
 @pytest.mark.req("POR-02", part="random sequences")
