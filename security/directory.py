@@ -35,6 +35,8 @@ class TheirUser:
     enabled: bool
     number: str
     groups: frozenset[str] = frozenset()
+    verified: bool = False
+    """Whether somebody has shown that the address is theirs."""
 
     @property
     def name(self) -> str:
@@ -210,6 +212,5 @@ class Directory:
 def _user(found: dict[str, Any], groups: frozenset[str] = frozenset()) -> TheirUser:
     number = ((found.get("attributes") or {}).get(NUMBER) or [""])[0]
     text = {key: str(found.get(key) or "") for key in ("email", "firstName", "lastName")}
-    return TheirUser(
-        found["id"], found["username"], text["email"], text["firstName"], text["lastName"], bool(found.get("enabled")), number, groups
-    )
+    enabled, verified = bool(found.get("enabled")), bool(found.get("emailVerified"))
+    return TheirUser(found["id"], found["username"], text["email"], text["firstName"], text["lastName"], enabled, number, groups, verified)

@@ -232,6 +232,7 @@ class Staff:
             select(
                 Employee.user_id, Employee.number, User.username, Employee.name, Employee.work_email,
                 Department.code, Department.archived_at, (Employee.active & User.active).label("active"),
+                User.last_login,
             )
             .join(User, User.id == Employee.user_id)
             .join(Department, Department.id == Employee.department_id)
@@ -247,7 +248,9 @@ class Staff:
     def _person(row: Any) -> Person:
         first, last = rules.split_name(row.name)
         works = row.active and row.archived_at is None
-        return Person(row.user_id, row.number, row.username, first, last, row.work_email, row.code if works else None, row.active)
+        # since the first sign-in the address at Keycloak is the person's: letters about lost passwords go there, not where HR says
+        email = row.work_email if row.last_login is None else None
+        return Person(row.user_id, row.number, row.username, first, last, email, row.code if works else None, row.active)
 
     def departments(self) -> list[directory.Department]:
         """Every living department."""

@@ -121,6 +121,24 @@ def test_from_hiring_to_coming_back(equal: Do, theirs: OwnRealm, worker: Callabl
     assert (changed.name, changed.email, changed.number) == ("柳如是", "ru.shi@mail.example", "E9001")
     assert theirs.admin.get_user(made.subject)["attributes"]["locale"] == ["en"], "what others keep there stays"
 
+    def address(to: str) -> None:
+        who = person("liu.suifeng")
+        who.work_email = to
+        who.before_update(None)
+
+    theirs.change("liu.suifeng", emailVerified=True)
+    equal(address, "hr.herself@mail.example")
+    worker()
+    kept = theirs.user("liu.suifeng")
+    assert kept is not None and kept.email == "ru.shi@mail.example", "an address shown to be the person's is not HR's to change"
+    theirs.change("liu.suifeng", emailVerified=False)
+    signed_in = "update ab_user set last_login = now() where username = 'liu.suifeng'"
+    equal(lambda: session().execute(text(signed_in)))
+    equal(address, "hr.once.more@mail.example")
+    worker()
+    kept = theirs.user("liu.suifeng")
+    assert kept is not None and kept.email == "ru.shi@mail.example", "nor is it after the first sign-in"
+
     theirs.admin.set_user_password(made.subject, "a-long-password", temporary=False)
     theirs.change("liu.suifeng", requiredActions=[])
     assert theirs.sign_in("liu.suifeng", "a-long-password").status_code == 200

@@ -52,8 +52,8 @@ class EmployeeEvent(Document):
     regular_on: Mapped[date | None] = mapped_column(info={"label": _l("Regular from")})
     employee_number: Mapped[str | None] = mapped_column(Text, info={"label": _l("Employee number"), "max_length": 40})
     username: Mapped[str | None] = mapped_column(Text, info={"label": _l("Account name"), "max_length": 64})
-    work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail")})
-    work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone"), "max_length": 40})
+    work_email: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work e-mail"), "personal": "hr.contact"})
+    work_phone: Mapped[str | None] = mapped_column(Text, info={"label": _l("Work phone"), "max_length": 40, "personal": "hr.contact"})
 
     from_department_id: Mapped[int | None] = mapped_column(
         ForeignKey(Department.id), index=True, **_LATER, info={"label": _l("Department before"), **BY_ACTION}
