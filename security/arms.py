@@ -200,10 +200,12 @@ def _names(e: Any) -> tuple[str, ...]:
 
 
 def _shape(e: Any) -> str:
-    """`empty`, `given`, `yes`, `no` or `unlike` for a plain condition on one column; else nothing."""
+    """`empty`, `given`, `yes`, `no`, `like` or `unlike` for a plain condition on one column; else nothing."""
     operator = getattr(e, "operator", None)
     if operator is operators.ne or operator is operators.is_distinct_from:
         return "unlike"
+    if operator is operators.eq:
+        return "like"
     if operator is operators.is_ or operator is operators.is_not:
         return "empty" if operator is operators.is_ else "given"
     if operator is operators.is_true or getattr(e, "table", None) is not None:

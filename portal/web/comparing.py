@@ -25,7 +25,7 @@ from security.manager import allowed
 from security.visibility import Context
 
 NAME = "security.Comparison"
-LINES, RUNS, OPEN = 200, 10, 8
+LINES, RUNS, OPEN = 100, 10, 8
 PROBLEMS = {
     "too_many": _l("More accounts differ than a program may change by itself. Nothing was repaired: look at the list, then repair."),
     "partly": _l("Some of it could not be repaired; see below. The next comparison tries again."),

@@ -78,12 +78,21 @@ def _condition(model: type[Record], leaf: Leaf) -> Any:
         case "condition", "given":
             return _("%(column)s is given", column=column)
         case "condition", "unlike":
-            return _("%(column)s is not “%(value)s”", column=column, value=words.state(leaf.test.right.value))
+            return _("%(column)s is not “%(value)s”", column=column, value=_value(model, leaf))
+        case "condition", "like":
+            return _("%(column)s is “%(value)s”", column=column, value=_value(model, leaf))
         case "condition", "yes":
             return _("%(column)s: yes", column=column)
         case "condition", "no":
             return _("%(column)s: no", column=column)
     return _("A condition on %(column)s", column=column)
+
+
+def _value(model: type[Record], leaf: Leaf) -> str:
+    """What the condition compares with, as people read it."""
+    compared = leaf.test.right.value
+    f = fields_of(model).get(leaf.columns[0])
+    return f.display(compared) if f is not None and f.kind == "choice" else words.state(compared)
 
 
 def arm(model: type[Record], a: Arm) -> str:

@@ -34,7 +34,7 @@ def filled(template: bytes, code_above: str) -> bytes:
 def test_an_organisation_is_taken_over(open_page: Opener, portal: Portal, tmp_path: Path, phone: bool, refused: object) -> None:
     page = open_page("hr", phone=phone)
     page.goto("/organisation/")
-    page.get_by_role("link", name="导入").click()
+    page.get_by_role("main").get_by_role("link", name="导入").click()
     template = page.request.get("/imports/hr-organisation/template.xlsx").body()
     choices = [str(c.value) for c in load_workbook(io.BytesIO(template))["可选值"]["G"] if c.value]
     above = portal.value("select code from hr_department where parent_id is null and archived_at is null")

@@ -20,6 +20,7 @@ from config import Settings
 from portal.kernel import settings as active
 from portal.kernel.db import unrestricted
 from security import accounts
+from tests.security.hr_steps import repaired
 from tests.security.realms import SECRET, OwnRealm, own_realm
 from tests.security.visitor import Visitor
 
@@ -88,6 +89,14 @@ def here(request: pytest.FixtureRequest, app: Flask, settings: Settings, theirs:
 
     yield do
     active.use(settings)
+
+
+@pytest.fixture
+def equal(here: Callable[..., Any], app: Flask, theirs: OwnRealm, fresh_db: None) -> Callable[..., Any]:
+    """Both sides equal before the test begins, and nothing of others there."""
+    theirs.empty()
+    assert repaired(app) == []
+    return here
 
 
 @dataclass

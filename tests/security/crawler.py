@@ -35,7 +35,7 @@ NOBODY_GETS = {"LoginView.callback", "LoginView.emergency"}
 """GET routes that answer an error to everybody who was not sent there."""
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "kind": ("csv", "xlsx", "json"),
-    "key": ("leader", "employee", "nothing"),
+    "key": ("leader", "employee", "nothing", "notify.scan", "security.reconcile_most"),
 }
 """Values of path arguments by name. Integers are ids: of the view's model, else of `TABLES`, else of people and small numbers."""
 TABLES = {

@@ -2,83 +2,22 @@
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from modules.hr.actions import found, hire, merging
-from modules.hr.actions.employment import correct_assignment, leave_company, rehire
+from modules.hr.actions import found
 from modules.hr.actions.organisation import move, rename
-from modules.hr.models import Assignment, Department, Employee, Merger
 from portal.kernel import calendar
 from portal.kernel.db import session
 from security import comparison, expected, reconciliation, synchronisation
-from security.directory import Directory
+from tests.security.hr_steps import back, hired, left, moved, person, plan, repaired, unit, whats
 from tests.security.realms import OwnRealm
 
 pytestmark = [pytest.mark.keycloak]
 Do = Callable[..., Any]
-
-
-@pytest.fixture
-def equal(here: Do, app: Flask, theirs: OwnRealm, fresh_db: None) -> Do:
-    """Both sides equal before the test begins, and nothing of others there."""
-    theirs.empty()
-    assert repaired(app) == []
-    return here
-
-
-def plan(app: Flask) -> Any:
-    with app.app_context():
-        return reconciliation.compare()
-
-
-def repaired(app: Flask) -> list[Any]:
-    """Repairs; what differs afterwards."""
-    with app.app_context():
-        assert reconciliation.repair(reconciliation.compare()) == []
-        left = reconciliation.compare()
-        reconciliation.keep(left.findings)
-        return left.changes
-
-
-def whats(changes: list[Any]) -> set[tuple[str, str, str]]:
-    return {(c.about, c.what, c.label) for c in changes}
-
-
-def person(username: str) -> Employee:
-    chosen = text("select e.id from hr_employee e join ab_user u on u.id = e.user_id where u.username = :u")
-    return session().get_one(Employee, session().execute(chosen, {"u": username}).scalar_one())
-
-
-def unit(code: str) -> Department:
-    return session().get_one(Department, session().execute(text("select id from hr_department where code = :c"), {"c": code}).scalar_one())
-
-
-def hired(username: str, number: str, code: str, name: str = "柳随风") -> int:
-    day = calendar.today() - timedelta(days=30)
-    return hire(
-        number=number, name=name, username=username, department_id=unit(code).id, joined_on=day, work_email=f"{username}@mail.example"
-    )
-
-
-def moved(username: str, code: str) -> None:
-    who = person(username)
-    current = session().scalars(select(Assignment).where(Assignment.employee_id == who.id, Assignment.to_day.is_(None))).one()
-    place = {"department_id": unit(code).id, "post_id": current.post_id, "grade_id": current.grade_id, "manager_id": current.manager_id}
-    correct_assignment(current, "test", **place)
-
-
-def left(username: str) -> None:
-    leave_company(person(username), calendar.today() - timedelta(days=1), "")
-
-
-def back(username: str, code: str) -> None:
-    place = {"department_id": unit(code).id, "post_id": None, "grade_id": None, "manager_id": None}
-    rehire(person(username), calendar.today(), "", **place)
 
 
 @pytest.mark.req("POR-02")
@@ -178,62 +117,6 @@ def test_letters_repeated_or_in_another_order_change_nothing(equal: Do, app: Fla
     assert (theirs.user("member.wang"), theirs.portal.groups(), len(theirs.portal.users())) == before
 
 
-@pytest.mark.req("POR-02", part="departments")
-def test_the_group_tree_follows(equal: Do, theirs: OwnRealm, worker: Callable[[], int]) -> None:
-    day = calendar.today
-    equal(lambda: found("NEW", "新部门", unit("RD").id))
-    worker()
-    new, above = theirs.group("NEW"), theirs.group("RD")
-    assert new is not None
-    assert above is not None
-    assert (new.name, new.parent) == ("新部门", above.id)
-    equal(lambda: move(unit("NEW"), unit("SAL").id, day(), None))
-    equal(lambda: rename(unit("NEW"), "更名部门", day(), None))
-    worker()
-    again, sales = theirs.group("NEW"), theirs.group("SAL")
-    assert again is not None
-    assert sales is not None
-    assert (again.id, again.name, again.parent) == (new.id, "更名部门", sales.id)
-    # two change their names with each other, and one hangs below what was below it
-    names = equal(lambda: (unit("BE").name, unit("BE1").name))
-    equal(lambda: (move(unit("BE1"), unit("PLT").id, day(), None), rename(unit("BE"), names[1], day(), None)))
-    equal(lambda: rename(unit("BE1"), names[0], day(), None))
-    equal(lambda: move(unit("BE"), unit("BE1").id, day(), None))
-    worker()
-    upper, lower = theirs.group("BE1"), theirs.group("BE")
-    assert upper is not None
-    assert lower is not None
-    assert (upper.name, lower.name, lower.parent) == (names[0], names[1], upper.id)
-    # merged: the group goes, its people are in the other one
-    equal(lambda: found("OLD", "旧部门", unit("RD").id, day() - timedelta(days=30)))
-    equal(hired, "liu.suifeng", "E9001", "OLD")
-    worker()
-    assert theirs.codes("liu.suifeng") == {"OLD"}
-
-    def merged() -> None:
-        merging.merge(unit("OLD"), unit("ADM").id, day(), None)
-        merging.approve(session().scalars(select(Merger).where(Merger.department_id == unit("OLD").id)).one(), None)
-
-    equal(merged)
-    worker()
-    assert theirs.group("OLD") is None
-    assert theirs.codes("liu.suifeng") == {"ADM"}
-    # another code is the same department
-    kept = theirs.group("SAL")
-
-    def recode() -> None:
-        department = unit("SAL")
-        department.code = "S1"
-        department.before_update(None)
-
-    equal(recode)
-    worker()
-    coded = theirs.group("S1")
-    assert coded is not None
-    assert kept is not None
-    assert coded.id == kept.id
-
-
 def test_at_night_nobody_is_shut_out_by_the_dozen(app: Flask) -> None:
     def disabled(n: int) -> Any:
         return comparison.Plan(changes=[comparison.Change("person", "disabled", str(i), "x") for i in range(n)])
@@ -323,51 +206,6 @@ def test_what_an_administrator_switched_off_stays_off(equal: Do, app: Flask, the
     equal(back, "member.wang", "BE1")
     worker()
     assert theirs.user("member.wang").enabled is True  # type: ignore[union-attr]
-    assert plan(app).findings == []
-
-
-@pytest.mark.req("POR-02", part="too much at once")
-def test_groups_are_not_removed_by_the_dozen_nor_with_roles(
-    equal: Do, app: Flask, theirs: OwnRealm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = set(theirs.portal.groups())
-    with monkeypatch.context() as patched:
-        # what a mistake of the source would say
-        patched.setattr(expected, "departments", lambda: [expected.Department("HQ", "总部", None)])
-        with app.app_context():
-            synchronisation.sync_departments()
-            assert reconciliation.too_many(reconciliation.compare())
-    assert set(theirs.portal.groups()) == before
-    assert repaired(app) == []
-    equal(lambda: found("CLUB", "俱乐部", unit("SAL").id))
-    assert repaired(app) == []
-    club = theirs.group("CLUB")
-    assert club is not None
-    role = theirs.admin.get_realm_role("offline_access")
-    theirs.admin.assign_group_realm_roles(club.id, [role])
-    equal(lambda: session().execute(text("update hr_department set archived_at = now() where code = 'CLUB'")))
-    with app.app_context():
-        synchronisation.sync_departments()
-    assert theirs.group("CLUB") is not None, "another application's rights hang on it"
-    assert {(f.kind, f.label) for f in plan(app).findings} == {("left", "俱乐部")}
-    theirs.admin.delete_group_realm_roles(club.id, [role])
-    assert repaired(app) == []
-    assert theirs.group("CLUB") is None
-
-
-def test_a_late_answer_makes_no_second_group(equal: Do, app: Flask, theirs: OwnRealm, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = Directory.create_group
-
-    def twice(self: Directory, code: str, name: str, parent: str | None) -> str:
-        make(self, code, name, parent)  # the answer came too late, so the client asked again
-        return make(self, code, name, parent)
-
-    equal(lambda: found("LATE", "迟部", unit("SAL").id))
-    with monkeypatch.context() as slow:
-        slow.setattr(Directory, "create_group", twice)
-        with app.app_context():
-            synchronisation.sync_departments()
-    assert [g.name for g in theirs.portal.groups().values() if g.code == "LATE"] == ["迟部"]
     assert plan(app).findings == []
 
 

@@ -26,7 +26,7 @@ PERSONS: dict[str | None, str] = {
     "auditor": SECURITY,
     None: "",
 }
-OTHERS = ("security.admin", "auditor", "member.wang", "finance", "qa", "sales.liu", "head.sales")
+OTHERS = ("security.admin", "legal", "auditor", "member.wang", "finance", "qa", "sales.liu", "head.sales")
 SUMS_OF = ("pm.chen", "domain.manager", "leader", "member.wang")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
