@@ -5,7 +5,8 @@ export default function launcher(box: HTMLElement): void {
   const find = one<HTMLInputElement>("[data-find]", box);
   const tiles = () => all<HTMLAnchorElement>("[data-tile]", box).filter((tile) => !tile.closest("[hidden]"));
 
-  find?.addEventListener("input", () => {
+  const narrow = () => {
+    if (!find) return;
     const wanted = find.value.trim().toLowerCase();
     for (const tile of all("[data-tile]", box)) {
       const item = tile.closest<HTMLElement>("li");
@@ -15,7 +16,9 @@ export default function launcher(box: HTMLElement): void {
     const left = tiles().length;
     const none = one("[data-none]", box);
     if (none) none.hidden = left > 0;
-  });
+  };
+  find?.addEventListener("input", narrow);
+  if (find?.value) narrow(); // typed before this script was there, or kept by the browser
 
   box.addEventListener("keydown", (event) => {
     const shown = tiles();
