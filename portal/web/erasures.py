@@ -23,7 +23,7 @@ class Erasures(Screen, model=Erasure):
     """What is due or asked to be erased, and what became of it."""
 
     route_base = "/erasures"
-    title = _l("Erasure of personal data")
+    title = _l("Data erasure")
     menu = "Administration"
     menu_order = 30
     icon = "trash"

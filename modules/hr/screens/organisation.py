@@ -139,7 +139,7 @@ class Departments(Screen, model=Department):
 
     def extras(self, record: Any, row: Row) -> dict[str, Any]:
         """The heads, with what HR may do about them."""
-        actions = recordpage.actions(record, self.route_base)
+        actions = [] if record.archived_at else recordpage.actions(record, self.route_base)
         for action in actions:
             for argument in action["arguments"]:
                 if argument["name"] in ("from_day",):
