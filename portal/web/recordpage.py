@@ -32,8 +32,8 @@ class Related:
     add: bool = True
     inside: bool = False
 
-    def build(self, record: Record) -> dict[str, Any] | None:
-        """The tab; None for people whose roles do not include the model. Two statements."""
+    def build(self, record: Record, limit: int = RELATED_ROWS) -> dict[str, Any] | None:
+        """The tab, with at most *limit* rows; None for people whose roles do not include the model. Two statements."""
         if not may("view", self.model):
             return None
         screen = registry.screens.get(self.model)
@@ -48,7 +48,7 @@ class Related:
             self.model,
             lambda e: [getattr(e, self.key) == record.id],
             what.ordered() if self.order or screen else [Order("id", True)],
-            RELATED_ROWS,
+            limit,
             keys_fixed=True,
         )
         found = what.read(names, page.ids)

@@ -12,7 +12,7 @@ from flask_appbuilder.api import BaseApi
 
 from portal.kernel.errors import BadRequest, Invalid, PreconditionRequired
 from portal.kernel.i18n import _
-from portal.web import exporting, forms, history, query, records, registry, rows
+from portal.web import exporting, forms, history, printing, query, records, registry, rows
 from portal.web.access import require, route
 from portal.web.declared import Declared
 from portal.web.fields import Field, fields_of
@@ -194,6 +194,14 @@ class Resource(Declared, Api):
         record, _may = records.get(self.model, pk)
         before = request.args.get("before", type=int)
         return answer({"id": pk, "result": history.as_json(record, before)})
+
+    @route("/<int:pk>/print.pdf")
+    def get_printed(self, pk: int) -> Response:
+        """It on paper, as its page prints it. Raises NotFound where there is no page."""
+        screen = registry.screens.get(self.model)
+        if screen is None or not screen.has_record_page:
+            raise records.not_found()
+        return printing.respond(screen(), pk)
 
     @route("/<int:pk>/actions")
     def get_actions(self, pk: int) -> Response:

@@ -9,7 +9,7 @@ from portal.kernel.db import session
 from portal.kernel.document import Record
 from portal.kernel.errors import BadRequest, Conflict, Invalid, NotFound, PortalError, Refusal
 from portal.kernel.i18n import _
-from portal.web import forms, frame, history, recordpage, records, registry, rows
+from portal.web import forms, frame, history, printing, recordpage, records, registry, rows
 from portal.web.access import may, require, route
 from portal.web.fields import NONE, fields_of
 from portal.web.listpages import ListPages
@@ -26,6 +26,8 @@ class Screen(ListPages):
     sections: ClassVar[Sequence[tuple[Any, Sequence[str]]]] = ()
     track: ClassVar[Sequence[str]] = ()
     related: ClassVar[Sequence[Related]] = ()
+    signatures: ClassVar[Sequence[Any]] = ()
+    """Who signs the printed form, in words."""
     default_view = "show_list"
 
     def __init_subclass__(cls, model: type[Any] | None = None, **kwargs: Any) -> None:
@@ -104,6 +106,7 @@ class Screen(ListPages):
             "sections": recordpage.sections(type(self), self.sections, row),
             "related": [b for b in (r.build(record) for r in self.related) if b is not None],
             "history_url": f"{base}/history",
+            "print_url": f"{base}/print.pdf",
             "who_url": recordpage.who_sees(self.model, pk),
         }
         values |= self.extras(record, row)
@@ -114,6 +117,11 @@ class Screen(ListPages):
         if error is not None:
             response.status_code = error.http
         return response
+
+    @route("/<int:pk>/print.pdf")
+    def printed(self, pk: int) -> Any:
+        """It on paper."""
+        return printing.respond(self, pk)
 
     @route("/<int:pk>/history")
     def history(self, pk: int) -> Any:
