@@ -93,7 +93,7 @@ def _bring(s: Session, there: Directory, person: Person, opens: bool) -> None:
         sync_departments()
         code_of = {gid: code for code, gid in s.execute(select(GroupLink.code, GroupLink.group_id)).tuples()}
     whats = {change.what for change in comparison.compare_person(person, user, code_of, opens=opens)}
-    if values := _values(person, user, whats):
+    if (values := _values(person, user, whats)) or "number" in whats:
         _write(there, user.subject, values, person.number if "number" in whats else None)
     if "moved" in whats:
         want = {gid for gid, code in code_of.items() if person.active and code == person.department}
