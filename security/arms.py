@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     column,
     exists,
     false,
@@ -35,7 +36,7 @@ from sqlalchemy.sql.elements import BooleanClauseList, False_, Grouping
 
 from portal.kernel import calendar
 from portal.kernel.db import PlainTable
-from portal.kernel.document import Record
+from portal.kernel.document import Record, carriers
 from portal.kernel.module import lent, memberships
 from security import delegation
 from security.roles import RoleScope
@@ -90,6 +91,15 @@ class Sees(Mark):
     type = Boolean()
 
 
+@dataclass(eq=False)
+class SeesRecord(Mark):
+    """The row of the table named in *table* that *column* points at is visible."""
+
+    table: Any
+    column: Any
+    type = Boolean()
+
+
 class Marks:
     """The viewer a rule is called with to be taken apart."""
 
@@ -108,11 +118,15 @@ class Marks:
         """See `Setting.sees`."""
         return Sees(parent, column)
 
+    def sees_record(self, table: Any, column: Any) -> ColumnElement[bool]:
+        """See `Setting.sees_record`."""
+        return SeesRecord(table, column)
+
 
 # ------------------------------------------------------------------ a rule taken apart
 @dataclass(frozen=True)
 class Leaf:
-    """One condition of an arm. *kind*: own, context, scope, parent, person or condition; *name*: of the context or scope."""
+    """One condition of an arm. *kind*: own, context, scope, parent, record, person or condition; *name*: of the context or scope."""
 
     kind: str
     test: Any = field(repr=False)
@@ -188,6 +202,8 @@ def leaves(e: Any) -> Iterator[Leaf]:
             yield Leaf("scope", e, e.scope)
         case Sees():
             yield Leaf("parent", e, "", e.column, _names(e.column), e.parent)
+        case SeesRecord():
+            yield Leaf("record", e, "", e.column, _names(e.column))
         case Signed():
             yield Leaf("person", e)
         case _:
@@ -234,6 +250,10 @@ class Viewer(ABC):
         rule = or_(false(), *(self.plain(a.rule) for a in arms_of(parent, p)))
         return exists(select(literal(1)).select_from(p.id.table).where(p.id == column, rule))
 
+    def sees_record(self, table: Any, column: Any) -> ColumnElement[bool]:
+        """The arms of whichever record it is."""
+        return case(*((table == m.__tablename__, self.sees(m, column)) for m in carriers()), else_=false())
+
     def of(self, rule: Any) -> Any:
         """*rule* with its marks replaced, as a column; NULL counts as no."""
         return func.coalesce(self.plain(rule), False)
@@ -253,6 +273,8 @@ class Viewer(ABC):
                     return self.holds(e.scope)
                 case Sees():
                     return self.sees(e.parent, e.column)
+                case SeesRecord():
+                    return self.sees_record(e.table, e.column)
             return None
 
         return visitors.replacement_traverse(cast(ColumnElement[Any], rule), {}, cast(Any, replace))

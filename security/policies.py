@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from portal.kernel.db import Base
-from portal.kernel.document import Record, records
+from portal.kernel.document import Hanging, Record, carriers, records
 from portal.kernel.module import contexts, lent, scopes
 from security import audit as audit  # its table belongs to what is generated
 from security import delegation as delegation  # deputies' contexts are assembled from its table
@@ -153,7 +153,7 @@ def _model_statements(c: type[Record], owner: str, tables: dict[str, type[Record
           when (current_user not in ('worker', 'app_act', '{owner}')) execute function sees_{n}_{key}()"""
     if c.LOG:
         return
-    root = ""
+    root = "'', 'record_id'" if issubclass(c, Hanging) else ""  # whatever it hangs on
     if c.__root__:
         parent_table = next(iter(t.c[c.__root__].foreign_keys)).column.table.name
         root = f"'{parent_table}', '{c.__root__}'"
@@ -234,7 +234,7 @@ end $fn$
 create or replace function audit() returns trigger language plpgsql security definer set search_path = public, pg_temp as $fn$
 declare
   o jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end; n jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-  was jsonb; now_ jsonb; row_ bigint; root_ bigint;
+  was jsonb; now_ jsonb; row_ bigint; root_ bigint; above text;
 begin
   row_ := coalesce(n->>'id', o->>'id')::bigint;
   if tg_op = 'UPDATE' then
@@ -242,16 +242,36 @@ begin
      where k <> 'version' and o->k is distinct from v;
     if now_ is null then return null; end if;
   else was := o; now_ := n; end if;
-  if tg_nargs = 2 then root_ := coalesce(n->>tg_argv[1], o->>tg_argv[1])::bigint; end if;
+  if tg_nargs = 2 then
+    root_ := coalesce(n->>tg_argv[1], o->>tg_argv[1])::bigint;
+    above := coalesce(nullif(tg_argv[0], ''), n->>'record_type', o->>'record_type');
+  end if;
   insert into audit_entry (actor, db_role, request_id, ip, reason, tbl, row_id, root_tbl, root_id, op, old, new)
   values (nullif(current_setting('app.me', true), '')::bigint, current_setting('role', true),
     nullif(current_setting('app.request', true), ''), nullif(current_setting('app.ip', true), ''),
     nullif(current_setting('app.reason', true), ''), tg_table_name, row_,
-    case when tg_nargs = 2 then tg_argv[0] end, root_, lower(tg_op), was, now_);
+    above, root_, lower(tg_op), was, now_);
   return null;
 end $fn$
 """,
 ]
+
+
+def sees_record_sql() -> str:
+    """`app_sees_record(table, id)`: whether whoever asks sees that row, archived or not. A table it does not know is seen by nobody.
+
+    As the asking role, so the policies of that one table decide; in plpgsql, so that only the branch taken is planned.
+    """
+    tables = [c.__tablename__ for c in carriers()]
+    arms = "\n".join(f"    when '{t}' then return exists (select 1 from {t} where id = pk);" for t in tables)  # noqa: S608 - constants
+    return f"""create or replace function app_sees_record(tbl text, pk bigint) returns boolean
+language plpgsql stable security invoker cost 1000 set search_path = public, pg_temp as $fn$
+begin
+  case tbl
+{arms}
+    else return false;
+  end case;
+end $fn$"""
 
 
 def _context_arrays() -> str:
@@ -295,8 +315,11 @@ def function_statements(zone: str = "Asia/Shanghai") -> Iterator[str]:
         "plpgsql stable", "plpgsql"
     )
     yield from FUNCTIONS
+    yield sees_record_sql()
     yield from sealing.FUNCTIONS
     yield from reads.function_statements()
+    yield "revoke all on function app_sees_record(text, bigint) from public"
+    yield "grant execute on function app_sees_record(text, bigint) to app, app_act, app_read, worker"
     yield "revoke all on function app_context(bigint, bigint, text), app_signed_in(text), app_nobody() from public"
     yield "revoke all on function app_begin(text, text, text), app_begin_as(bigint) from public"
     yield "grant execute on function app_nobody(), app_signed_in(text), app_begin(text, text, text) to app_login, worker_login"

@@ -81,6 +81,13 @@ class Setting:
         p = parent.__table__.alias(f"p_{parent.__tablename__}")
         return exists(select(literal(1)).select_from(p).where(p.c.id == column))
 
+    def sees_record(self, table: Any, column: Any) -> ColumnElement[bool]:
+        """The row of the table named in *table* that *column* points at is visible: its own policies decide, archived or not.
+
+        For the few rows that hang on one record; lists over many records begin with the person's own rows.
+        """
+        return cast(ColumnElement[bool], func.app_sees_record(table, column))
+
 
 # ------------------------------------------------------------------ the viewer, rendered as ORM criterion
 class Bound:
@@ -109,6 +116,10 @@ class Bound:
         p = aliased(parent)
         rule = visible(parent, p, self.ctx)
         return true() if rule is None else exists(select(literal(1)).where(p.id == column, rule))
+
+    def sees_record(self, table: Any, column: Any) -> ColumnElement[bool]:
+        # the policies of some hundred tables are no criterion to build for each statement: the database asks the one that is meant
+        return cast(ColumnElement[bool], func.app_sees_record(table, column))
 
 
 # ------------------------------------------------------------------ context of a transaction

@@ -17,7 +17,9 @@ from portal.kernel.i18n import _, tr
 from portal.kernel.identifiers import credit_code_valid
 from portal.kernel.module import module_of
 
-__all__ = ["Record", "Document", "Coded", "LegalEntity", "User", "live_unique", "records", "SYSTEM_COLUMNS"]
+__all__ = [
+    "Record", "Document", "Coded", "Hanging", "LegalEntity", "User", "carriers", "live_unique", "records", "SYSTEM_COLUMNS"
+]  # fmt: skip
 
 SYSTEM_COLUMNS = frozenset({"id", "state", "archived_at", "created_at", "created_by"})
 """Nobody writes these but the database and named actions: the application role has no grant on them (a document's number neither)."""
@@ -163,6 +165,36 @@ class LegalEntity(Coded):
             raise Invalid({"credit_code": problem})
 
     before_update = before_create
+
+
+class Hanging(Record):
+    """A row that hangs on any record, such as a file or a comment: seen by whoever sees that record, by its own policies.
+
+    A subclass that says more in `see` adds it to `v.sees_record(c.record_type, c.record_id)`. Nothing hangs on such a row itself.
+    """
+
+    __abstract__ = True
+    record_type: Mapped[str] = mapped_column(
+        Text, sort_order=-10, info={"label": _l("Kind of record"), "internal": True, "readonly": True, "protected": True}
+    )
+    """The table of the record."""
+    record_id: Mapped[int] = mapped_column(
+        BigInteger, sort_order=-9, info={"label": _l("Record"), "internal": True, "readonly": True, "protected": True}
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        table = cls.__dict__.get("__table__")
+        if table is not None:
+            Index(f"{table.name}_record", table.c.record_type, table.c.record_id)
+
+    def see(c, v):  # type: ignore[no-untyped-def]  # noqa: N805
+        return v.sees_record(c.record_type, c.record_id)
+
+
+def carriers() -> Iterator[type[Record]]:
+    """The record classes that rows may hang on, by table name."""
+    return (c for c in records() if not issubclass(c, Hanging))
 
 
 def records() -> Iterator[type[Record]]:

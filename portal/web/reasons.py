@@ -69,7 +69,7 @@ def _condition(model: type[Record], leaf: Leaf) -> Any:
             return _("%(column)s is among the %(of)s", column=column, of=memberships[context].of if context in memberships else context)
         case "scope", scope:
             return _("A role carries the scope “%(scope)s”", scope=scopes[scope].label if scope in scopes else scope)
-        case "parent", _name:
+        case "parent" | "record", _name:
             return _("The record it belongs to is visible: %(what)s", what=label(leaf.parent) if leaf.parent else column)
         case "person", _name:
             return _("Everybody who is signed in")
