@@ -59,6 +59,19 @@ class Field:
     suggest: Callable[[], tuple[Mapping[str, Any], Any]] | None = field(default=None, compare=False)
     """Values a form offers for a text, with their words, and a note on them; other values may be typed."""
 
+    # ---------------------------------------------------------------- where the value is
+    def expression(self, entity: Any) -> Any:
+        """The value as SQL over *entity*: the model, an alias of it or its `PlainTable`. Everything that reads or compares asks here."""
+        return getattr(entity, self.name)
+
+    def of(self, record: Any) -> Any:
+        """The value of a loaded record."""
+        return getattr(record, self.name)
+
+    def put(self, record: Any, value: Any) -> None:
+        """Sets the value of a loaded or new record."""
+        setattr(record, self.name, value)
+
     # ---------------------------------------------------------------- reading what was typed or sent
     def parse(self, raw: str | None) -> Any:
         """The value of a form text; an empty text is None. Raises FieldError."""
@@ -301,20 +314,51 @@ _SCHEMA: dict[str, dict[str, Any]] = {
 
 
 # -------------------------------------------------------------------- from the model
-_fields: dict[type[Any], dict[str, Field]] = {}
+_columns: dict[type[Any], dict[str, Field]] = {}
+_all: dict[type[Any], tuple[Mapping[str, Field], Mapping[str, Field]]] = {}
+Further = Callable[[type[Any]], Mapping[str, Field]]
+_further: list[Further] = []
 
 
-def fields_of(model: type[Any]) -> Mapping[str, Field]:
+def further_fields(source: Further) -> Further:
+    """Registers where fields of a model come from that are no columns of its table.
+
+    It answers at every question, for the transaction at hand: the same mapping as long as nothing was changed.
+    """
+    _further.append(source)
+    return source
+
+
+def further_of(model: type[Any]) -> Mapping[str, Field]:
+    """Fields of *model* that are no columns of its table."""
+    for source in _further:
+        if found := source(model):
+            return found
+    return {}
+
+
+def columns_of(model: type[Any]) -> Mapping[str, Field]:
     """Every column of *model* as a Field, in table order."""
-    if model in _fields:
-        return _fields[model]
+    if model in _columns:
+        return _columns[model]
     found = {}
     for attr in inspect(model).column_attrs:
         column = attr.columns[0]
         if isinstance(column, Column):
             found[attr.key] = _field(model, attr.key, column)
-    _fields[model] = found
+    _columns[model] = found
     return found
+
+
+def fields_of(model: type[Any]) -> Mapping[str, Field]:
+    """Every field of *model*: its columns in table order, then what was added to it in the browser."""
+    columns, more = columns_of(model), further_of(model)
+    if not more:
+        return columns
+    known = _all.get(model)
+    if known is None or known[0] is not more:
+        known = _all[model] = (more, {**columns, **more})
+    return known[1]
 
 
 def _field(model: type[Any], name: str, column: Column[Any]) -> Field:

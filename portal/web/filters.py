@@ -52,7 +52,7 @@ class Condition:
 
     def on(self, entity: Any) -> ColumnElement[bool]:
         """The condition over *entity*, a model or an alias."""
-        column, value = getattr(entity, self.field.name), self.value
+        column, value = self.field.expression(entity), self.value
         if self.field.kind == "label":
             either = [_compare(column[lang].astext, self.operator, value) for lang in ("zh", "en")]
             return or_(*either)

@@ -131,8 +131,9 @@ def complete(order: Sequence[Order]) -> list[Order]:
 
 # -------------------------------------------------------------------- order and cursor
 def _expression(model: type[Any], entity: Any, key: Order) -> Any:
-    column = getattr(entity, key.name)
-    if fields_of(model)[key.name].kind == "label":
+    f = fields_of(model)[key.name]
+    column = f.expression(entity)
+    if f.kind == "label":
         return func.coalesce(column[language()].astext, column["zh"].astext, "")
     return column
 

@@ -44,7 +44,9 @@ def get(model: type[R], pk: int, *, archived: bool = False) -> tuple[R, bool]:
 def create(model: type[R], values: Mapping[str, Any]) -> R:
     """A new record from checked *values*. Raises Invalid, Forbidden, Refusal."""
     check_references(model, values)
-    record = model(**values)
+    fields, record = fields_of(model), model()
+    for name, value in values.items():
+        fields[name].put(record, value)
     hook = getattr(record, "before_create", None)
     if hook is not None:
         hook(context())
@@ -60,12 +62,13 @@ def change(model: type[R], pk: int, values: Mapping[str, Any], version: int | No
         raise read_only(record)
     if version is not None and version != record.version:
         raise conflict(record, values)
-    changed = {k: v for k, v in values.items() if getattr(record, k) != v}
+    fields = fields_of(model)
+    changed = {k: v for k, v in values.items() if fields[k].of(record) != v}
     if not changed:
         return record
     check_references(model, changed)
     for name, value in changed.items():
-        setattr(record, name, value)
+        fields[name].put(record, value)
     hook = getattr(record, "before_update", None)
     if hook is not None:
         hook(context())
@@ -92,7 +95,7 @@ def read_only(record: Record) -> PortalError:
 def conflict(record: Record, values: Mapping[str, Any]) -> Conflict:
     """Both versions of what differs."""
     fields = fields_of(type(record))
-    theirs = {k: fields[k].to_json(getattr(record, k)) for k, v in values.items() if getattr(record, k) != v}
+    theirs = {k: fields[k].to_json(fields[k].of(record)) for k, v in values.items() if fields[k].of(record) != v}
     yours = {k: fields[k].to_json(values[k]) for k in theirs}
     return Conflict(
         _("Somebody saved this record meanwhile. Compare both versions and save again."), theirs=theirs, yours=yours, version=record.version

@@ -148,7 +148,7 @@ def select_columns(model: type[Any], names: Sequence[str]) -> Select[Any]:
     columns: list[Any] = [model.id.label("_id")]
     for name in names:
         f = fields[name]
-        columns.append(getattr(model, name).label(f"c_{name}"))
+        columns.append(f.expression(model).label(f"c_{name}"))
         if f.target is not None:
             columns.append(_label_subquery(model, f).label(f"l_{name}"))
         if f.stored_label:
@@ -159,7 +159,7 @@ def select_columns(model: type[Any], names: Sequence[str]) -> Select[Any]:
 def _label_subquery(model: type[Any], f: Field) -> Any:
     target = cast(type[Any], f.target)
     t = PlainTable(target)
-    return _looked_up(model, target, t, t.id == getattr(model, f.name), _packed(target, t, label_columns(target)))
+    return _looked_up(model, target, t, t.id == f.expression(model), _packed(target, t, label_columns(target)))
 
 
 def _packed(target: type[Any], t: Any, names: Iterable[str]) -> Any:

@@ -263,7 +263,8 @@ class Screen(ListPages):
         fields, differing = fields_of(self.model), []
         stored = self._stored(record.id)
         for name, mine in values.items():
-            f, theirs = fields[name], getattr(record, name)
+            f = fields[name]
+            theirs = f.of(record)
             if mine == theirs:
                 continue
             label = rows.labels(f.target, [mine]).get(mine) if f.target is not None and mine is not None else None
