@@ -43,7 +43,7 @@ def respond(screen: "Screen", pk: int) -> Response:
 
 def pdf(form: Mapping[str, Any]) -> bytes:
     """*form* (see `form`) as PDF/A-2b; as plain PDF with the fonts of the machine when it holds characters that our font lacks."""
-    given = {"data": orjson.dumps(form).decode()}
+    given = {"data": orjson.dumps(form, default=str).decode()}
     try:
         return _compiled(given, _fonts(False), ["a-2b"])
     except typst.TypstError as e:

@@ -79,6 +79,9 @@ class Resource(Declared, Api):
             for name, verb in (("create", "add"), ("update", "edit"), ("remove", "archive"), ("restore", "archive"), ("export", "export"))
             if verb not in self.verbs
         }
+        screen = registry.screens.get(self.model)
+        if screen is None or not screen.has_record_page:
+            self.exclude_route_methods.add("get_printed")
 
     @classmethod
     def described(cls) -> Mapping[str, Mapping[str, Any]]:
@@ -197,11 +200,8 @@ class Resource(Declared, Api):
 
     @route("/<int:pk>/print.pdf")
     def get_printed(self, pk: int) -> Response:
-        """It on paper, as its page prints it. Raises NotFound where there is no page."""
-        screen = registry.screens.get(self.model)
-        if screen is None or not screen.has_record_page:
-            raise records.not_found()
-        return printing.respond(screen(), pk)
+        """It on paper, as its page prints it."""
+        return printing.respond(registry.screens[self.model](), pk)
 
     @route("/<int:pk>/actions")
     def get_actions(self, pk: int) -> Response:

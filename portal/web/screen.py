@@ -57,6 +57,8 @@ class Screen(ListPages):
             )
             if verb not in self.verbs
         }
+        if not self.has_record_page:
+            self.exclude_route_methods |= {"show", "history", "printed"}
 
     # ---------------------------------------------------------------- hooks for modules
     def heading(self, record: Any, row: Row) -> str:

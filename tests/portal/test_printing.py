@@ -88,6 +88,13 @@ def test_characters_our_font_lacks_do_not_stop_the_printing(text: str) -> None:
     assert printing.pdf(_form(heading=text, value=text)).startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("wide", ["nw", "nnw", "w", "wn", "nwnwwn", ""])
+def test_wide_and_narrow_facts_in_any_order(wide: str) -> None:
+    facts = [{"label": f"F{i}", "value": f"V{i}", "wide": w == "w", "capital": ""} for i, w in enumerate(wide)]
+    text = read(printing.pdf(_form() | {"sections": [{"title": "T", "fields": facts}]}))
+    assert all(f"F{i}V{i}" in text for i in range(len(wide)))
+
+
 def test_long_tables_repeat_their_head_and_say_what_is_missing() -> None:
     table = {"title": "行", "columns": [{"label": "名称", "right": False}, {"label": "工时", "right": True}],
              "rows": [[f"第{i}行", "8.0"] for i in range(printing.LINES)], "note": "仅打印前"}  # fmt: skip
