@@ -36,6 +36,7 @@ stay("security_delegation", "ends with the account", "giver_id", "deputy_id", "e
 stay("security_difference", "whom an account at Keycloak may belong to", "user_id")
 stay("security_erasure", "whose data, and decisions of the past", "person_id", "decided_by")
 stay("security_legal_hold", "whose data, and decisions of the past", "person_id", "lifted_by")
+stay("web_form_draft", "the person's own", "user_id")
 stay("web_home_layout", "the person's own", "user_id")
 stay("web_list_setting", "the person's own; shared ones stay readable", "user_id")
 

@@ -9,12 +9,13 @@ from portal.kernel.db import session
 from portal.kernel.document import Record
 from portal.kernel.errors import BadRequest, Conflict, Invalid, NotFound, PortalError, Refusal
 from portal.kernel.i18n import _
-from portal.web import forms, frame, history, printing, recordpage, records, registry, rows
+from portal.web import drafts, forms, frame, history, printing, recordpage, records, registry, rows
 from portal.web.access import may, require, route
 from portal.web.fields import NONE, fields_of
 from portal.web.listpages import ListPages
 from portal.web.preferences import local_path
 from portal.web.recordpage import Related as Related
+from portal.web.resource import answer
 from portal.web.rows import Row
 from security.transitions import action_of, perform
 from security.visibility import Context, context
@@ -49,8 +50,12 @@ class Screen(ListPages):
             for name, verb in (
                 ("add", "add"),
                 ("store", "add"),
+                ("draft_new", "add"),
+                ("discard_new", "add"),
                 ("edit", "edit"),
                 ("save", "edit"),
+                ("draft", "edit"),
+                ("discard", "edit"),
                 ("archive", "archive"),
                 ("restore", "archive"),
                 ("export", "export"),
@@ -140,7 +145,7 @@ class Screen(ListPages):
         values = dict(self._defaults(context()))
         given, _errors = forms.parse(self.model, self.addable(), request.args, partial=True)
         values |= {k: v for k, v in given.items() if v is not None}
-        return self._form(None, row=self._unsaved(values))
+        return self._form(None, row=self._unsaved(values), draft=drafts.find(self.model, 0))
 
     def _defaults(self, ctx: Context) -> Mapping[str, Any]:
         hook = getattr(self.model, "defaults", None)
@@ -166,6 +171,7 @@ class Screen(ListPages):
         except (Invalid, Refusal, Conflict) as e:
             session().rollback()
             return self._form(None, errors=e.fields, error=e)
+        drafts.forget(self.model, 0)
         flash(_("Saved."), "success")
         return redirect(self._after(pk), 303)
 
@@ -175,7 +181,7 @@ class Screen(ListPages):
         record, may_change = records.get(self.model, pk)
         if not may_change:
             raise records.read_only(record)
-        return self._form(record, row=self._stored(pk))
+        return self._form(record, row=self._stored(pk), draft=drafts.find(self.model, pk))
 
     @route("/<int:pk>/edit", methods=("POST",), verb="edit")
     def save(self, pk: int) -> Any:
@@ -200,8 +206,33 @@ class Screen(ListPages):
             session().rollback()
             fresh, _may = records.get(self.model, pk)
             return self._form(fresh, row=self._stored(pk), errors=e.fields, error=e, version=version)
+        drafts.forget(self.model, pk)
         flash(_("Saved."), "success")
         return redirect(self._after(pk), 303)
+
+    @route("/add/draft", methods=("POST",), verb="add")
+    def draft_new(self) -> Any:
+        """Keeps what is typed into the form of a new record."""
+        return answer(drafts.keep(self.model, 0, self.addable(), None))
+
+    @route("/<int:pk>/edit/draft", methods=("POST",), verb="edit")
+    def draft(self, pk: int) -> Any:
+        """Keeps what is typed into the form of a record."""
+        records.get(self.model, pk)
+        return answer(drafts.keep(self.model, pk, self.editable(), posted_version()))
+
+    @route("/add/draft/discard", methods=("POST",), verb="add")
+    def discard_new(self) -> Any:
+        """Throws the draft of a new record away."""
+        drafts.forget(self.model, 0)
+        return redirect(f"{self.route_base}/add", 303)
+
+    @route("/<int:pk>/edit/draft/discard", methods=("POST",), verb="edit")
+    def discard(self, pk: int) -> Any:
+        """Throws the draft of a record away."""
+        records.get(self.model, pk)
+        drafts.forget(self.model, pk)
+        return redirect(f"{self.route_base}/{pk}/edit", 303)
 
     def _stored(self, pk: int) -> Row:
         found = rows.read(self.model, self.stored(self.editable()), [pk])
@@ -222,9 +253,13 @@ class Screen(ListPages):
         error: PortalError | None = None,
         version: int | None = None,
         conflict: dict[str, Any] | None = None,
+        draft: drafts.FormDraft | None = None,
     ) -> Any:
         names = self.editable() if record is not None else self.addable()
-        typed = request.form if request.method == "POST" else None
+        base = f"{self.route_base}/{record.id}/edit" if record is not None else f"{self.route_base}/add"
+        typed: Any = request.form if request.method == "POST" else None
+        if draft is not None and request.args.get("draft") == "1":
+            typed, version, draft = drafts.values(draft), draft.base_version, None
         built = forms.controls(self.model, names, row, typed=typed, errors={k: str(v) for k, v in (errors or {}).items()})
         if typed is not None:
             self._name_choices(built, typed)
@@ -238,7 +273,9 @@ class Screen(ListPages):
             "portal/form.html",
             title=_("Edit %(what)s", what=text) if record is not None else _("New: %(what)s", what=label),
             crumbs=crumbs,
-            action_url=f"{self.route_base}/{record.id}/edit" if record is not None else f"{self.route_base}/add",
+            action_url=base,
+            autosave_url=f"{base}/draft" if drafts.possible(self.model) else None,
+            draft=drafts.offered(draft, base),
             version=None if record is None else version or record.version,
             sections=forms.sections([(t, [n for n in self.resolve(ns) if n in names]) for t, ns in self.sections], built),
             error=message,

@@ -104,6 +104,7 @@ LOOSE = {
     "notify_notice": ("record_id",),
     "notify_warning": ("record_id", "project_id", "department_id"),
     "security_question": ("record_id",),
+    "web_form_draft": ("record_id",),
     "lowcode_import_row": ("record_id",),
     "kernel_number_counter": ("entity_id",),
 }

@@ -357,12 +357,13 @@ def _notices(s: Any, ids: Ids) -> None:
 
 def _web(s: Any, ids: Ids) -> None:
     from portal.kernel import company
-    from portal.web import announcements, home, rolestore, views
+    from portal.web import announcements, drafts, home, rolestore, views
     from security import questions
 
     s.add(announcements.Announcement(title="第一则公告", body="for everybody", from_day=ids.today))
     for username in ("member.wang", "outsider", "hr"):
         s.add(home.HomeLayout(user_id=ids.users[username], layout=[]))
+        s.add(drafts.FormDraft(user_id=ids.users[username], of="test.Form", typed={"name": [f"draft of {username}"]}))
         for shared in (False, True):
             name = f"{'shared' if shared else 'own'} view of {username}"
             s.add(views.ListSetting(user_id=ids.users[username], key="test.List", name=name, query="q=1", shared=shared))

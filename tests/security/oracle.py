@@ -23,7 +23,7 @@ STAFF = {"hr_employment": "user_id", "hr_assignment": "user_id", "hr_leave": "us
          "dailyreport_comment": "report_author_id", "dailyreport_like": "report_author_id"}  # fmt: skip
 PROJECT = {"project_project": "id", "project_state_change": "project_id", "project_member": "project_id"}
 OWN = {"notify_notice": "receiver_id", "notify_delivery": "receiver_id", "notify_preference": "user_id", "dailyreport_draft": "author_id",
-       "web_home_layout": "user_id"}  # fmt: skip
+       "web_home_layout": "user_id", "web_form_draft": "user_id"}  # fmt: skip
 
 EDITED_BY_ROLE = {
     "hr": {
@@ -49,7 +49,7 @@ EDITED_BY_ROLE = {
     },
 }
 EDITED_BY_OWNER = {"hr_leave": "user_id", "notify_notice": "receiver_id", "notify_preference": "user_id",
-                   "web_home_layout": "user_id", "web_list_setting": "user_id"}  # fmt: skip
+                   "web_home_layout": "user_id", "web_list_setting": "user_id", "web_form_draft": "user_id"}  # fmt: skip
 # what not even an auditor reads: pay, identity, bank, parameters
 SECRETS = {("hr_employee_private", c) for c in ("identity_number", "bank_account", "home_address")} | {
     ("hr_grade_rate", c) for c in ("base_salary", "performance_pay", "project_performance", "daily_cost")

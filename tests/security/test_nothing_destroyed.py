@@ -28,7 +28,11 @@ def test_no_role_of_the_web_may_delete_a_business_row(app: Any, as_web: Any, sup
         [roles, [m.__tablename__ for m in records()]],
     ).fetchall()
     disposable = {m.__tablename__ for m in records() if m.DISPOSABLE}
-    assert {t for _r, t in found} == disposable == {"web_home_layout", "web_list_setting", "dailyreport_draft", "lowcode_import_row"}
+    assert (
+        {t for _r, t in found}
+        == disposable
+        == {"web_home_layout", "web_list_setting", "web_form_draft", "dailyreport_draft", "lowcode_import_row"}
+    )
     assert {r for r, _t in found} == {"app_act"}
     for m in records():
         if not m.DISPOSABLE:
