@@ -318,7 +318,7 @@ class Crawler:
             if not self.whole and (status == 401 or (status == 403 and ask.kind in ("", "nowhere"))):
                 closed.add(place)
             if ask.kind in ("hidden", "nowhere"):
-                key = (ask.method, _kindred(ask.path, ask.pk), str(ask.headers != JSON_HEADERS), str(ask.json), str(_unversioned(ask.form)))
+                key = (ask.method, _kindred(ask.path, ask.pk), str(ask.headers), str(ask.json), str(_unversioned(ask.form)))
                 found = (status, _same(texts[-1], ask.pk), count)
                 if ask.kind == "nowhere":
                     compared[key], nowhere[key] = found, ask

@@ -323,16 +323,19 @@ class Oracle:
             return True
         return self.sees_staff(me, row["user_id"])
 
-    def reads_beside(self, me: int | None, table: str, column: str, path: str) -> bool:
+    def reads_beside(self, me: int | None, table: str, column: str, path: str, row: int) -> bool:
         """What pages made for it tell of rows one does not see.
 
+        Who is or was on a team reports the hours of those days: the own report names the project, and nothing else of it (DAY-01).
         An auditor reads the trail of every record, secrets left out (VIS-08). Who may ask who sees what is told memberships with the
         numbers of records, and nothing else that stands in them (VIS-10).
         """
         held = self.held.get(me, set()) if me is not None else set()
         trail = "auditor" in held and "/audit-log/" in path and (table, column) not in SECRETS
         asked = bool(held & {"auditor", "security_admin"}) and ("/who-sees-what/" in path or "/visibility/" in path)
-        return trail or (asked and column in ("number", "code"))
+        mine = any((m["user_id"], m["project_id"]) == (me, row) for m in self.rows["project_member"])
+        reported = "/my-report/" in path and (table, column) in (("project_project", "name"), ("project_project", "number")) and mine
+        return trail or reported or (asked and column in ("number", "code"))
 
     # -------------------------------------------------------------- changing fields
     def changes(self, me: int | None, table: str, row: Row) -> bool:

@@ -78,7 +78,7 @@ def may(company: Any) -> Callable[[str | None, Mark, str], bool]:
         if key not in known:
             row = rows[mark.table].get(mark.row)
             known[key] = row is not None and oracle.sees(me, mark.table, row)
-        return known[key] or oracle.reads_beside(me, mark.table, mark.column, path)
+        return known[key] or oracle.reads_beside(me, mark.table, mark.column, path, mark.row)
 
     return judge
 
