@@ -31,7 +31,7 @@ def operation(
     parameters: Sequence[Schema] = (),
     errors: Sequence[int] = (),
 ) -> Schema:
-    """One method of one address; *errors* beside 401 and 403."""
+    """One method of one address; *errors* beside 400 for what cannot be read at all, 401 and 403."""
     out: Schema = {
         "operationId": name.replace("-", "_"),
         "summary": summary,
@@ -39,7 +39,7 @@ def operation(
         "parameters": list(parameters),
         "responses": {status: {"description": "OK", **({"content": json_content(result)} if result else {})}},
     }
-    for code in (401, 403, *errors):
+    for code in sorted({400, 401, 403, *errors}):
         out["responses"][str(code)] = {"$ref": "#/components/responses/Error"}
     if body is not None:
         out["requestBody"] = {"required": True, "content": json_content(body)}

@@ -16,7 +16,9 @@ HAN = re.compile(r"[\u4e00-\u9fff]+")
 WORDS = re.compile(r"[A-Za-z]{3,}(?: [A-Za-z]{2,})+")
 # the same in both languages; people, places and things that are not ours
 SAME = {"XLSX", "CSV", "JSON", "PDF", "English", "中文", "Ctrl K", "切换到中文", "Switch to English"}
-NO_PAGES = re.compile(r"^/(logout|login|static|api|lookup|health|preferences)\b|/export\b|\.(xlsx|csv|json|pdf)$|^/(notices|launcher)/\d|/$^")
+NO_PAGES = re.compile(
+    r"^/(logout|login|static|api|lookup|health|preferences)\b|/export\b|\.(xlsx|csv|json|pdf)$|^/(notices|launcher)/\d|/$^"
+)
 MAX_BYTES = 60 * 1024
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
 # every piece of text a person reads or hears, one per entry
