@@ -63,7 +63,7 @@ class Screen(ListPages):
             if verb not in self.verbs
         }
         if not self.has_record_page:
-            self.exclude_route_methods |= {"show", "history", "printed"}
+            self.exclude_route_methods.add("printed")
 
     # ---------------------------------------------------------------- hooks for modules
     def heading(self, record: Any, row: Row) -> str:
