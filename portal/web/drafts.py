@@ -59,8 +59,8 @@ class FormDraft(Record):
 
 
 def possible(model: type[Record]) -> bool:
-    """Whether input for *model* may be kept: never of tables with sensitive columns."""
-    return model.__tablename__ not in secrets()
+    """Whether input for *model* may be kept: never of tables with sensitive or personal columns; erasure would not look into drafts."""
+    return model.__tablename__ not in secrets() and not any(c.info.get("personal") for c in model.__table__.columns)
 
 
 def find(model: type[Record], pk: int) -> FormDraft | None:

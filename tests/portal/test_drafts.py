@@ -70,6 +70,15 @@ def test_sensitive_input_is_never_kept(client_as: Any, superuser: Any, fresh_db:
     assert superuser.execute("select count(*) from web_form_draft where of not like 'test.%'").fetchone() == (0,)
 
 
+@pytest.mark.req("ALL-17", part="no copies in drafts")
+def test_no_draft_holds_what_erasure_would_have_to_find() -> None:
+    from portal.kernel.document import records
+    from portal.web import drafts
+
+    personal = {m.__tablename__ for m in records() if any(c.info.get("personal") for c in m.__table__.columns)}
+    assert personal and not personal & {m.__tablename__ for m in records() if drafts.possible(m)}
+
+
 def test_old_drafts_go(app: Any, client_as: Any, superuser: Any, fresh_db: None) -> None:
     from portal.kernel.db import unrestricted
     from portal.web import drafts
